@@ -1,0 +1,5 @@
+//! The operator's HTTP door.
+
+mod settings;
+
+pub use settings::HttpSettings;

@@ -1,0 +1,5 @@
+//! Delivery: one task per route.
+
+mod settings;
+
+pub use settings::RouteSettings;

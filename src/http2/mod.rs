@@ -1,0 +1,1 @@
+//! HTTP/2 frames and HPACK, as far as a small server needs them.

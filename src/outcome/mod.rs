@@ -1,0 +1,7 @@
+//! How a push ends: deciding (`dispose`), settling, retrying, dead letters and the sinks that tell callers.
+
+mod event;
+mod settings;
+
+pub use event::{Ended, Outcome, OutcomeKind};
+pub use settings::{OutcomeSettings, WebhookSettings};

@@ -1,0 +1,1 @@
+//! Connections, streams, GOAWAY, and what was surely not sent.

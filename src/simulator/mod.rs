@@ -1,0 +1,1 @@
+//! Provider simulators: APNs and FCM as servers, with faults.

@@ -1,0 +1,3 @@
+//! Where jobs come from and where they are settled.
+
+pub mod amqp;

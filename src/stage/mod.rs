@@ -1,0 +1,1 @@
+//! Demand: stages that never get more than they asked for.

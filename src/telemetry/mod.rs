@@ -1,0 +1,1 @@
+//! Metrics and logs: every name an operator sees, in one place.
