@@ -19,11 +19,20 @@ pub struct BadJob {
     pub detail: String,
 }
 
-/// Reads one job. `fallback_id` stands in for a missing `id` (AMQP's `message_id`).
+/// What stands in for fields a job leaves out.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Defaults<'a> {
+    /// For `id`: AMQP's `message_id`; without it a new UUIDv7 is made.
+    pub id: Option<&'a str>,
+    /// For `app`: the app of the queue it came by; without it `app` is required.
+    pub app: Option<&'a str>,
+}
+
+/// Reads one job.
 ///
 /// # Errors
 /// [`BadJob`] with the first offending field; nothing of the job is kept.
-pub fn decode(body: &[u8], fallback_id: Option<&str>) -> Result<Job, BadJob> {
-    let _ = (body, fallback_id);
+pub fn decode(body: &[u8], defaults: Defaults<'_>) -> Result<Job, BadJob> {
+    let _ = (body, defaults);
     Err(BadJob { reason: "not_json", path: String::new(), detail: String::new() })
 }

@@ -19,7 +19,7 @@ mod target;
 mod wire;
 
 pub use clock::UnixMillis;
-pub use codec::{BadJob, MAX_JOB_BYTES, MAX_TARGETS, decode};
+pub use codec::{BadJob, Defaults, MAX_JOB_BYTES, MAX_TARGETS, decode};
 pub use envelope::{Acknowledger, Envelope, Origin, Push, Receipt, RouteId, RouteTable, Routes};
 pub use lane::Lane;
 pub use target::{BadTarget, FcmTarget, Provider, Subscription, Target, TargetHash};

@@ -1,1 +1,5 @@
 //! Metrics and logs: every name an operator sees, in one place.
+
+mod metrics;
+
+pub use metrics::{JobResult, Metrics, SourceName};

@@ -1,0 +1,1 @@
+//! APNs: what Apple would answer.

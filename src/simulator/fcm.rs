@@ -1,0 +1,1 @@
+//! FCM and its token endpoint: what Google would answer.
