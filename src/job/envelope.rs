@@ -64,8 +64,29 @@ pub struct Receipt {
     pub tag: u64,
 }
 
+/// A kind of source, as metrics spell it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum SourceName {
+    /// RabbitMQ.
+    Amqp,
+}
+
+impl SourceName {
+    /// The source's name, as metrics and status spell it.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            SourceName::Amqp => "amqp",
+        }
+    }
+}
+
 /// What a source knows of a job besides its body.
 pub struct Origin {
+    /// The source it came from: what can't be sent now goes back there.
+    pub source: SourceName,
+    /// The queue it came by within that source: a retry returns there.
+    pub queue: Arc<str>,
     /// How the job is settled.
     pub receipt: Receipt,
     /// The body as it came: what a dead letter or a retry is made of.
@@ -80,6 +101,11 @@ pub struct Origin {
     pub attempts: u8,
     /// The lane of the queue it came by.
     pub lane: Lane,
+    /// Which of the job's targets are meant, ascending, where not all of them are: the part of a job that a durable
+    /// retry carries. Never empty.
+    pub selected: Option<Box<[u16]>>,
+    /// It was delivered more often than the source allows (a poison message): its pushes end as `failed`, untried.
+    pub exhausted: bool,
 }
 
 /// A job that a source has accepted. Shared by its pushes.
@@ -100,14 +126,24 @@ impl Envelope {
     /// Accepts a job.
     #[must_use]
     pub fn new(job: Job, origin: Origin, routes: Routes) -> Arc<Self> {
-        let open = AtomicU32::new(u32::try_from(job.to.len()).unwrap_or(u32::MAX));
+        let pushes = origin.selected.as_ref().map_or(job.to.len(), |selected| selected.len());
+        let open = AtomicU32::new(u32::try_from(pushes).unwrap_or(u32::MAX));
         let lane = job.priority.unwrap_or(origin.lane);
         Arc::new(Self { job, lane, routes, origin, open, rendered: Default::default() })
     }
 
+    /// How many pushes this delivery of the job stands for: all its targets, or those a retry selected.
+    #[must_use]
+    pub fn push_count(&self) -> usize {
+        self.origin.selected.as_ref().map_or(self.job.to.len(), |selected| selected.len())
+    }
+
     /// The job's pushes, in the order of its targets.
     pub fn pushes(self: &Arc<Self>) -> impl Iterator<Item = Push> {
-        (0..self.job.to.len()).map(|index| self.push(index))
+        (0..self.push_count()).map(|nth| match &self.origin.selected {
+            Some(selected) => self.push(selected[nth].into()),
+            None => self.push(nth),
+        })
     }
 
     /// The push to the target at `index`.

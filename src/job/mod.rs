@@ -20,7 +20,7 @@ mod wire;
 
 pub use clock::UnixMillis;
 pub use codec::{BadJob, Defaults, MAX_JOB_BYTES, MAX_TARGETS, decode};
-pub use envelope::{Acknowledger, Envelope, Origin, Push, Receipt, RouteId, RouteTable, Routes};
+pub use envelope::{Acknowledger, Envelope, Origin, Push, Receipt, RouteId, RouteTable, Routes, SourceName};
 pub use lane::Lane;
 pub use target::{BadTarget, FcmTarget, Provider, Subscription, Target, TargetHash};
 pub use wire::{ApnsSection, Job, MAX_TTL_SECONDS, Notification};

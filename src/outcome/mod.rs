@@ -2,6 +2,8 @@
 
 mod event;
 mod settings;
+mod sink;
 
 pub use event::{Ended, Outcome, OutcomeKind};
 pub use settings::{OutcomeSettings, WebhookSettings};
+pub use sink::{Event, Sink};

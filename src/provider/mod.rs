@@ -1,8 +1,20 @@
 //! The providers' protocols.
+//!
+//! Every provider is the same three things: a [`Protocol`] (how an attempt is put and what its answer means), a
+//! credential behind it, and a [pool](http2) of HTTP/2 connections that carries requests and knows, of each that was
+//! not answered, whether the provider can have seen it.
+//!
+//! ```text
+//!          request(push)            send                    streams
+//! delivery ───────────▶ Protocol ───────▶ http2::Pool ───────────────▶ provider
+//!          ◀─────────── verdict  ◀─────── Answer, or Failure with what is known of it
+//! ```
 
 pub mod apns;
 pub mod fcm;
 pub mod http2;
+mod protocol;
 mod settings;
 
+pub use protocol::{Answer, Credential, Protocol, Request};
 pub use settings::{Endpoint, ProviderSettings};

@@ -7,14 +7,7 @@ use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 
-use crate::job::{Lane, Provider};
-
-/// Which source a job came by.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum SourceName {
-    /// RabbitMQ.
-    Amqp,
-}
+use crate::job::{Lane, Provider, SourceName};
 
 /// What became of a job at the door.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -38,7 +31,7 @@ macro_rules! label_value {
 
 label_value!(Lane, lane => lane.as_str());
 label_value!(Provider, provider => provider.as_str());
-label_value!(SourceName, source => match source { SourceName::Amqp => "amqp" });
+label_value!(SourceName, source => source.as_str());
 label_value!(JobResult, result => match result { JobResult::Accepted => "accepted", JobResult::Dead => "dead" });
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]

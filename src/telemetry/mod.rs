@@ -2,4 +2,4 @@
 
 mod metrics;
 
-pub use metrics::{JobResult, Metrics, SourceName};
+pub use metrics::{JobResult, Metrics};
