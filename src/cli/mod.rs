@@ -1,1 +1,71 @@
-//! The commands.
+//! The commands, one file each.
+
+mod check;
+mod demo;
+mod enqueue;
+mod exit;
+mod schema;
+mod serve;
+mod simulate;
+
+use clap::{Parser, Subcommand};
+
+pub use exit::Exit;
+
+/// Push delivery under pressure: takes push jobs in bursts and hands them to APNs and FCM at the pace these accept.
+#[derive(Debug, Parser)]
+#[command(name = "tidegate", version, arg_required_else_help = true)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run the pipeline.
+    Serve(serve::Serve),
+    /// Show it all on this machine: broker, provider simulators, pipeline, a burst, a table.
+    Demo(demo::Demo),
+    /// Send jobs (NDJSON) to the broker.
+    Enqueue(enqueue::Enqueue),
+    /// Run the provider simulators alone.
+    Simulate(simulate::Simulate),
+    /// Validate a configuration, offline.
+    Check(check::Check),
+    /// Print JSON Schema.
+    Schema(schema::Schema),
+}
+
+/// Reads the command line and carries it out.
+#[must_use]
+pub fn run() -> Exit {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => {
+            // Help and version go to standard output and are no error.
+            let _ = error.print();
+            return if error.use_stderr() { Exit::Usage } else { Exit::Done };
+        }
+    };
+    // The process's default, for libraries that ask for one; our own TLS names its provider.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    match cli.command {
+        Command::Serve(command) => command.run(),
+        Command::Demo(command) => command.run(),
+        Command::Enqueue(command) => command.run(),
+        Command::Simulate(command) => command.run(),
+        Command::Check(command) => command.run(),
+        Command::Schema(command) => command.run(),
+    }
+}
+
+/// A runtime for a command.
+fn runtime() -> tokio::runtime::Runtime {
+    tokio::runtime::Builder::new_multi_thread().enable_all().build().expect("a runtime needs a few threads and no more")
+}
+
+/// Prints an error as every command does, and gives its code.
+fn fail(exit: Exit, error: impl std::fmt::Display) -> Exit {
+    eprintln!("error: {error}");
+    exit
+}

@@ -1,5 +1,26 @@
-//! Delivery: one task per route.
+//! Delivery: one task per route, from a push that is asked for to its outcome.
+//!
+//! ```text
+//!             ┌──────────────── one route ────────────────┐
+//! dispatch ──▶│ buffer ─▶ Gate ─▶ request ─▶ http2 stream │──▶ provider
+//!    ◀─demand─│   ▲       pace, concurrency, circuit      │
+//!             │ Shelf ◀── again soon ◀── dispose ◀─verdict│◀── answer
+//!             └──────────────┬───────────┬────────────────┘
+//!                  again later│           │outcome ──▶ settlement
+//! ```
+//!
+//! - [`Gate`] is all of flow control asked in one place: how many may go now, and when to ask again.
+//! - [`Shelf`] holds retries whose delay is short, bounded; longer ones are made durable by the settlement.
+//! - [`run`] is the task. It owns the connections, the attempts under way, the gate and the shelf; nothing is shared.
 
+mod gate;
+mod route;
 mod settings;
+mod shelf;
+mod status;
 
+pub use gate::Gate;
+pub use route::{Delivery, run};
 pub use settings::RouteSettings;
+pub use shelf::Shelf;
+pub use status::{RouteState, RouteStatus};

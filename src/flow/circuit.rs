@@ -22,10 +22,10 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(300);
 pub enum CircuitState {
     /// In use.
     Closed,
-    /// Not in use.
-    Open,
     /// One push at a time is tried.
     HalfOpen,
+    /// Not in use.
+    Open,
 }
 
 /// The circuit of one route.

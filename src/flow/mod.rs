@@ -14,6 +14,8 @@ mod backoff;
 mod circuit;
 mod concurrency;
 mod rate;
+#[cfg(test)]
+mod tests;
 
 pub use backoff::Backoff;
 pub use circuit::{Circuit, CircuitState};

@@ -7,7 +7,11 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 
-use super::{Job, Lane, Provider, Target, UnixMillis};
+use super::{Charge, Job, Lane, MemoryBudget, Provider, Target, UnixMillis};
+
+/// How long "now" lasts for a job with a ttl of 0: long enough for an AMQP timestamp (whole seconds) and a full lane, short
+/// enough that nobody takes it for later.
+pub const NOW: Duration = Duration::from_secs(5);
 
 /// A route's number: app × provider, the failure domain. Given out by the [`RouteTable`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -119,6 +123,7 @@ pub struct Envelope {
     /// Where it came from.
     pub origin: Origin,
     open: AtomicU32,
+    charge: OnceLock<Charge>,
     rendered: [OnceLock<Bytes>; 3],
 }
 
@@ -129,7 +134,7 @@ impl Envelope {
         let pushes = origin.selected.as_ref().map_or(job.to.len(), |selected| selected.len());
         let open = AtomicU32::new(u32::try_from(pushes).unwrap_or(u32::MAX));
         let lane = job.priority.unwrap_or(origin.lane);
-        Arc::new(Self { job, lane, routes, origin, open, rendered: Default::default() })
+        Arc::new(Self { job, lane, routes, origin, open, charge: OnceLock::new(), rendered: Default::default() })
     }
 
     /// How many pushes this delivery of the job stands for: all its targets, or those a retry selected.
@@ -154,11 +159,12 @@ impl Envelope {
         Push { envelope: Arc::clone(self), index, attempts: self.origin.attempts, resigned: false }
     }
 
-    /// When a push of this job is over, given its route's default time to live. A push is sent strictly before it,
-    /// except that one with a ttl of 0 has one attempt, now.
+    /// When a push of this job is over, given its route's default time to live. A push is sent strictly before it.
+    /// One with a ttl of 0 ("now or never") has [`NOW`] to be sent in.
     #[must_use]
     pub fn deadline(&self, default_ttl: Duration) -> Instant {
         let ttl = self.job.ttl.map_or(default_ttl, |seconds| Duration::from_secs(seconds.into()));
+        let ttl = if self.now_or_never() { NOW } else { ttl };
         let by_ttl = self.origin.accepted + ttl;
         self.origin.deadline.map_or(by_ttl, |cut| cut.min(by_ttl))
     }
@@ -175,6 +181,19 @@ impl Envelope {
         let open = self.open.fetch_sub(pushes, Ordering::AcqRel);
         debug_assert!(open >= pushes, "more pushes settled than the job has");
         open == pushes
+    }
+
+    /// Charges the job to `budget` for as long as it is held.
+    pub fn charge_to(&self, budget: &Arc<MemoryBudget>) {
+        self.charge.get_or_init(|| budget.charge(self.footprint()));
+    }
+
+    /// What the job takes in memory, in bytes: its body as it came and as it was read, its targets and its pushes. An
+    /// estimate, on the safe side.
+    fn footprint(&self) -> usize {
+        const FIXED: usize = 1024;
+        const PER_PUSH: usize = 96;
+        FIXED + 3 * self.origin.body.len() + PER_PUSH * self.push_count()
     }
 
     /// What a provider rendered of this job once for all its targets; `render` runs at the first call.

@@ -11,16 +11,20 @@
 //!
 //! This module knows nothing of providers' protocols, sources or time-outs; it is the lowest layer.
 
+mod budget;
 mod clock;
 mod codec;
 mod envelope;
+#[cfg(test)]
+pub(crate) mod fixture;
 mod lane;
 mod target;
 mod wire;
 
+pub use budget::{Charge, MemoryBudget};
 pub use clock::UnixMillis;
 pub use codec::{BadJob, Defaults, MAX_JOB_BYTES, MAX_TARGETS, decode};
-pub use envelope::{Acknowledger, Envelope, Origin, Push, Receipt, RouteId, RouteTable, Routes, SourceName};
+pub use envelope::{Acknowledger, Envelope, NOW, Origin, Push, Receipt, RouteId, RouteTable, Routes, SourceName};
 pub use lane::Lane;
 pub use target::{BadTarget, FcmTarget, Provider, Subscription, Target, TargetHash};
 pub use wire::{ApnsSection, Job, MAX_TTL_SECONDS, Notification};

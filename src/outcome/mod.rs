@@ -1,9 +1,33 @@
-//! How a push ends: deciding (`dispose`), settling, retrying, dead letters and the sinks that tell callers.
+//! How pushes end: deciding, telling, keeping, settling.
+//!
+//! - [`dispose`] is the table: a verdict and what is left to a push say what is done with it.
+//! - [`Book`] knows which jobs are in hand and what must be durable before each may be settled.
+//! - [`run`] is the settlement task. It owns the book, counts outcomes, gathers events into batches for the
+//!   [sinks](Sink), has retries and dead letters kept, and only then settles the job at its source.
+//!
+//! ```text
+//! delivery, dispatch ──Resolution──▶ run ──events──▶ sinks ──durable──▶ settle ──▶ source
+//!                                     └───keeps────▶ Keeper ──durable──────┘
+//! ```
 
+mod book;
+mod dispose;
 mod event;
+mod resolution;
 mod settings;
 mod sink;
+mod stage;
+mod tally;
+#[cfg(test)]
+mod tests;
 
+
+
+pub use book::{Book, Due, Step};
+pub use dispose::{Disposition, Left, SHORT_DELAY, dispose};
 pub use event::{Ended, Outcome, OutcomeKind};
+pub use resolution::Resolution;
 pub use settings::{OutcomeSettings, WebhookSettings};
-pub use sink::{Event, Sink};
+pub use sink::{Event, FileSink, Sink, WebhookSink};
+pub use stage::{Keepers, Settlement, run};
+pub use tally::Tally;

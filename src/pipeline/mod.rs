@@ -1,5 +1,96 @@
-//! Builds the pipeline from its settings, supervises it, drains it.
+//! Builds the pipeline from its settings, shows it, drains it.
+//!
+//! Who ends when: the intake stops first; then the dispatch returns what waits and ends; with it the deliveries' links,
+//! so that each finishes what is in flight and ends; with them the settlement's inboxes, so that it settles what is left
+//! and ends; the source is closed last, when the last ack has been said.
 
+mod build;
 mod settings;
+mod threads;
+mod view;
+
+use std::time::Duration;
+
+use tokio::task::JoinHandle;
+
+use crate::source::amqp::AmqpSource;
+use crate::telemetry::RouteLabel;
+use build::Stop;
+use threads::Threads;
 
 pub use settings::{AppSettings, LimitSettings, Settings};
+pub use view::{Status, View};
+
+/// How long the settlement may take after the deadline: retries, events and acks of what had ended by then.
+const LAST_WORDS: Duration = Duration::from_secs(10);
+
+/// A running pipeline.
+pub struct Pipeline {
+    view: View,
+    source: Option<AmqpSource>,
+    stop: Stop,
+    tasks: Vec<JoinHandle<()>>,
+    settlement: JoinHandle<()>,
+    threads: Threads,
+}
+
+/// How a drain ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Drained {
+    /// Everything in flight was finished, the rest was returned.
+    Clean,
+    /// The deadline passed: what was still in flight was given up, unsettled. It comes again.
+    WorkLeft,
+}
+
+/// Why a pipeline can't start. Nothing runs.
+#[derive(Debug)]
+pub enum StartError {
+    /// A route's credential or trust can't be used.
+    Route(RouteLabel, String),
+    /// The webhook can't be used.
+    Webhook(String),
+    /// Threads can't be started.
+    Threads(std::io::Error),
+}
+
+impl std::fmt::Display for StartError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            StartError::Route(label, error) => write!(f, "apps.{}.{}: {error}", label.app, label.provider),
+            StartError::Webhook(error) => write!(f, "outcomes.webhook: {error}"),
+            StartError::Threads(error) => write!(f, "threads for deliveries can't be started: {error}"),
+        }
+    }
+}
+
+impl std::error::Error for StartError {}
+
+impl Pipeline {
+    /// What it shows.
+    #[must_use]
+    pub fn view(&self) -> View {
+        self.view.clone()
+    }
+
+    /// Ends it: takes nothing more, finishes what is in flight within `deadline`, returns the rest, settles, closes.
+    pub async fn drain(self, deadline: Duration) -> Drained {
+        let Self { source, stop, tasks, settlement, threads, .. } = self;
+        let give_up = tokio::time::Instant::now() + deadline;
+        stop.intake.cancel();
+        stop.dispatch.cancel();
+        let mut ended = futures::future::join_all(tasks);
+        let clean = tokio::time::timeout_at(give_up, &mut ended).await.is_ok();
+        if !clean {
+            stop.abandon.cancel();
+            ended.await;
+        }
+        let settled = tokio::time::timeout_at(give_up.max(tokio::time::Instant::now()) + LAST_WORDS, settlement).await;
+        if let Some(source) = source {
+            source.close().await;
+        }
+        stop.credentials.cancel();
+        drop(threads);
+        if clean && settled.is_ok() { Drained::Clean } else { Drained::WorkLeft }
+    }
+}

@@ -9,6 +9,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::task::{Context, Poll};
 
 use tokio::sync::{Notify, mpsc};
 
@@ -31,6 +32,8 @@ pub struct Outlet<T> {
     shared: Arc<Shared>,
     chunks: mpsc::Sender<Vec<T>>,
     sent: u64,
+    /// The limit as last read. What was read may be used, even if the consumer withdrew it meanwhile.
+    seen: u64,
 }
 
 /// The consumer's end: gives demand, gets chunks.
@@ -46,17 +49,22 @@ pub struct Inlet<T> {
 pub fn link<T>(doorbell: Arc<Notify>) -> (Outlet<T>, Inlet<T>) {
     let shared = Arc::new(Shared { limit: AtomicU64::new(0), doorbell });
     let (sender, receiver) = mpsc::channel(CHUNKS);
-    let outlet = Outlet { shared: Arc::clone(&shared), chunks: sender, sent: 0 };
+    let outlet = Outlet { shared: Arc::clone(&shared), chunks: sender, sent: 0, seen: 0 };
     let inlet = Inlet { shared, chunks: receiver, received: 0 };
     (outlet, inlet)
 }
 
 impl<T> Outlet<T> {
-    /// How many events may be sent now.
+    /// How many events may be sent now. What it says holds until it is asked again.
     #[must_use]
-    pub fn demand(&self) -> usize {
-        let limit = self.shared.limit.load(Ordering::Acquire);
-        usize::try_from(limit.saturating_sub(self.sent)).unwrap_or(usize::MAX)
+    pub fn demand(&mut self) -> usize {
+        self.seen = self.shared.limit.load(Ordering::Acquire);
+        self.promised()
+    }
+
+    /// What is left of the demand as last read.
+    fn promised(&self) -> usize {
+        usize::try_from(self.seen.saturating_sub(self.sent)).unwrap_or(usize::MAX)
     }
 
     /// Whether the consumer is gone.
@@ -71,13 +79,20 @@ impl<T> Outlet<T> {
         Arc::clone(&self.shared.doorbell)
     }
 
+    /// Whether a chunk could be sent now without waiting.
+    #[must_use]
+    pub fn has_slot(&self) -> bool {
+        self.chunks.capacity() > 0
+    }
+
     /// Waits until at least one event is wanted, and says how many. Only for an outlet that has its doorbell to itself.
     ///
     /// # Errors
     /// [`Closed`] if the consumer is gone.
-    pub async fn wanted(&self) -> Result<usize, Closed<()>> {
+    pub async fn wanted(&mut self) -> Result<usize, Closed<()>> {
+        let doorbell = self.doorbell();
         loop {
-            let rung = self.shared.doorbell.notified();
+            let rung = doorbell.notified();
             if self.is_closed() {
                 return Err(Closed(()));
             }
@@ -94,25 +109,25 @@ impl<T> Outlet<T> {
     /// [`Closed`] with the events if the consumer is gone.
     ///
     /// # Panics
-    /// If the chunk is larger than the demand: a bug of the producer's.
+    /// If the chunk is larger than the demand as last read: a bug of the producer's.
     pub async fn send(&mut self, chunk: Vec<T>) -> Result<(), Closed<Vec<T>>> {
         if chunk.is_empty() {
             return Ok(());
         }
-        assert!(chunk.len() <= self.demand(), "a producer may never send more than was asked for");
+        assert!(chunk.len() <= self.promised(), "a producer may never send more than was asked for");
         let events = chunk.len() as u64;
         self.chunks.send(chunk).await.map_err(|returned| Closed(returned.0))?;
         self.sent += events;
         Ok(())
     }
 
-    /// Sends at most as many of `events`, from the front, as are wanted and fit now; what is left stays in `events`.
+    /// Sends at most as many of `events`, from the front, as were wanted when last read and fit now; what is left stays in `events`.
     /// Returns how many were sent. Never waits.
     ///
     /// # Errors
     /// [`Closed`] if the consumer is gone; the events are untouched.
     pub fn try_send(&mut self, events: &mut Vec<T>) -> Result<usize, Closed<()>> {
-        let count = self.demand().min(events.len());
+        let count = self.promised().min(events.len());
         if self.is_closed() {
             return Err(Closed(()));
         }
@@ -150,9 +165,16 @@ impl<T> Inlet<T> {
 
     /// The next chunk; `None` when the producer is gone and everything it sent was received. Cancel-safe.
     pub async fn recv(&mut self) -> Option<Vec<T>> {
-        let chunk = self.chunks.recv().await?;
-        self.received += chunk.len() as u64;
-        Some(chunk)
+        std::future::poll_fn(|cx| self.poll_recv(cx)).await
+    }
+
+    /// As [`recv`](Self::recv), for whoever waits on several links at once.
+    pub fn poll_recv(&mut self, cx: &mut Context<'_>) -> Poll<Option<Vec<T>>> {
+        self.chunks.poll_recv(cx).map(|chunk| {
+            let chunk = chunk?;
+            self.received += chunk.len() as u64;
+            Some(chunk)
+        })
     }
 
     /// A chunk that is already here.

@@ -18,5 +18,7 @@
 //! Nothing in here knows of push.
 
 mod link;
+#[cfg(test)]
+mod tests;
 
 pub use link::{Closed, Inlet, Outlet, link};

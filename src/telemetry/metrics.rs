@@ -2,12 +2,19 @@
 //!
 //! Code says what happened by calling a method; what it is called, and which labels it has, is decided here.
 
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
+use std::time::Duration;
+
+use prometheus_client::encoding::text::encode;
 use prometheus_client::encoding::{EncodeLabelSet, EncodeLabelValue, LabelValueEncoder};
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::metrics::histogram::Histogram;
+use prometheus_client::registry::Registry;
 
-use crate::job::{Lane, Provider, SourceName};
+use crate::job::{Lane, Provider, SourceName, UnixMillis};
 
 /// What became of a job at the door.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -18,21 +25,41 @@ pub enum JobResult {
     Dead,
 }
 
-macro_rules! label_value {
-    ($type:ty, $value:ident => $text:expr) => {
-        impl EncodeLabelValue for $type {
-            fn encode(&self, encoder: &mut LabelValueEncoder) -> Result<(), std::fmt::Error> {
-                let $value = *self;
-                EncodeLabelValue::encode(&$text, encoder)
-            }
+impl JobResult {
+    const fn as_str(self) -> &'static str {
+        match self {
+            JobResult::Accepted => "accepted",
+            JobResult::Dead => "dead",
         }
-    };
+    }
 }
 
-label_value!(Lane, lane => lane.as_str());
-label_value!(Provider, provider => provider.as_str());
-label_value!(SourceName, source => source.as_str());
-label_value!(JobResult, result => match result { JobResult::Accepted => "accepted", JobResult::Dead => "dead" });
+/// A route's labels. Cheap to clone.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct RouteLabel {
+    /// The app.
+    pub app: Arc<str>,
+    /// The provider.
+    pub provider: Provider,
+}
+
+impl std::fmt::Display for RouteLabel {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}/{}", self.app, self.provider)
+    }
+}
+
+macro_rules! label_value {
+    ($($type:ty),*) => {$(
+        impl EncodeLabelValue for $type {
+            fn encode(&self, encoder: &mut LabelValueEncoder) -> Result<(), std::fmt::Error> {
+                EncodeLabelValue::encode(&self.as_str(), encoder)
+            }
+        }
+    )*};
+}
+
+label_value!(Lane, Provider, SourceName, JobResult);
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct JobLabels {
@@ -47,15 +74,184 @@ struct SourceLabels {
     lane: Lane,
 }
 
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct PushLabels {
+    app: Arc<str>,
+    provider: Provider,
+    lane: Lane,
+    outcome: &'static str,
+    reason: String,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct RouteLabels {
+    app: Arc<str>,
+    provider: Provider,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct WaitingLabels {
+    app: Arc<str>,
+    provider: Provider,
+    lane: Lane,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ProviderLabels {
+    provider: Provider,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct LatencyLabels {
+    provider: Provider,
+    lane: Lane,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct RetryLabels {
+    provider: Provider,
+    reason: String,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct SinkLabels {
+    sink: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct BuildLabels {
+    version: &'static str,
+}
+
+/// How one push ended, for counting.
+#[derive(Debug, Clone, Copy)]
+pub struct PushEnd<'a> {
+    /// Its route's app.
+    pub app: &'a Arc<str>,
+    /// Its provider.
+    pub provider: Provider,
+    /// Its lane.
+    pub lane: Lane,
+    /// How it ended.
+    pub outcome: &'static str,
+    /// Why; empty when delivered.
+    pub reason: &'a str,
+    /// From acceptance to outcome.
+    pub took: Duration,
+}
+
+/// What a route is doing now, for gauges.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub struct RouteGauges {
+    /// Attempts under way.
+    pub in_flight: u32,
+    /// How many may be under way.
+    pub concurrency_limit: u32,
+    /// Pushes a second; infinity where there is no limit.
+    pub rate_limit: f64,
+    /// 0 closed, 1 half open, 2 open.
+    pub breaker: u8,
+    /// Connections open.
+    pub connections: u32,
+    /// When the credential ends, if that is known.
+    pub credential_expires: Option<UnixMillis>,
+}
+
+/// Reasons are the provider's own words: an open set. This many of them are told apart, the rest is `other`, so that a
+/// provider gone mad can't fill our memory.
+const MAX_REASON_BYTES: usize = 64;
+const FAST: [f64; 14] = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0];
+const SLOW: [f64; 16] =
+    [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0, 1800.0, 14400.0];
+
+fn fast() -> Histogram {
+    Histogram::new(FAST)
+}
+
+fn slow() -> Histogram {
+    Histogram::new(SLOW)
+}
+
+type Latency<L> = Family<L, Histogram, fn() -> Histogram>;
+type FloatGauge = Gauge<f64, AtomicU64>;
+
 /// Every metric there is.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Metrics {
+    registry: Registry,
     jobs: Family<JobLabels, Counter>,
+    pushes: Family<PushLabels, Counter>,
+    push_seconds: Latency<LatencyLabels>,
+    attempt_seconds: Latency<ProviderLabels>,
+    retries: Family<RetryLabels, Counter>,
+    waiting: Family<WaitingLabels, Gauge>,
+    oldest_waiting: Family<WaitingLabels, FloatGauge>,
+    in_flight: Family<RouteLabels, Gauge>,
+    concurrency_limit: Family<RouteLabels, Gauge>,
+    rate_limit: Family<RouteLabels, FloatGauge>,
+    breaker_state: Family<RouteLabels, Gauge>,
+    connections: Family<RouteLabels, Gauge>,
+    credential_expiry: Family<RouteLabels, FloatGauge>,
     demand: Family<SourceLabels, Gauge>,
     unsettled: Family<SourceLabels, Gauge>,
+    outcome_events: Family<SinkLabels, Counter>,
+    memory_held: Gauge,
+}
+
+impl Default for Metrics {
+    fn default() -> Self {
+        let mut metrics = Self {
+            registry: Registry::with_prefix("tidegate"),
+            jobs: Family::default(),
+            pushes: Family::default(),
+            push_seconds: Family::new_with_constructor(slow),
+            attempt_seconds: Family::new_with_constructor(fast),
+            retries: Family::default(),
+            waiting: Family::default(),
+            oldest_waiting: Family::default(),
+            in_flight: Family::default(),
+            concurrency_limit: Family::default(),
+            rate_limit: Family::default(),
+            breaker_state: Family::default(),
+            connections: Family::default(),
+            credential_expiry: Family::default(),
+            demand: Family::default(),
+            unsettled: Family::default(),
+            outcome_events: Family::default(),
+            memory_held: Gauge::default(),
+        };
+        metrics.register();
+        metrics
+    }
 }
 
 impl Metrics {
+    /// The only place where a name stands. Counters get `_total` from the encoder.
+    fn register(&mut self) {
+        let build = Family::<BuildLabels, Gauge>::default();
+        build.get_or_create(&BuildLabels { version: env!("CARGO_PKG_VERSION") }).set(1);
+        let to = &mut self.registry;
+        to.register("build_info", "The version that runs", build);
+        to.register("jobs", "Jobs by what became of them at the source", self.jobs.clone());
+        to.register("pushes", "Pushes by how they ended", self.pushes.clone());
+        to.register("push_seconds", "From acceptance to outcome", self.push_seconds.clone());
+        to.register("attempt_seconds", "One provider round trip", self.attempt_seconds.clone());
+        to.register("retries", "Attempts that will be made again", self.retries.clone());
+        to.register("waiting", "Pushes waiting in memory", self.waiting.clone());
+        to.register("oldest_waiting_seconds", "Age of the push at the head of the line", self.oldest_waiting.clone());
+        to.register("in_flight", "Attempts under way", self.in_flight.clone());
+        to.register("concurrency_limit", "Attempts that may be under way", self.concurrency_limit.clone());
+        to.register("rate_limit", "Pushes a second that the operator allows", self.rate_limit.clone());
+        to.register("breaker_state", "0 closed, 1 half open, 2 open", self.breaker_state.clone());
+        to.register("connections", "Connections open", self.connections.clone());
+        let expiry = self.credential_expiry.clone();
+        to.register("credential_expiry_timestamp_seconds", "When the route's credential ends", expiry);
+        to.register("demand", "Jobs wanted from the source now", self.demand.clone());
+        to.register("unsettled", "Jobs taken from the source and not settled", self.unsettled.clone());
+        to.register("outcome_events", "Outcome events made durable, by sink", self.outcome_events.clone());
+        to.register("memory_held_bytes", "Estimated bytes of the jobs held", self.memory_held.clone());
+    }
+
     /// Jobs came in.
     pub fn jobs(&self, source: SourceName, lane: Lane, result: JobResult, count: u64) {
         self.jobs.get_or_create(&JobLabels { source, lane, result }).inc_by(count);
@@ -70,6 +266,75 @@ impl Metrics {
     pub fn unsettled(&self, source: SourceName, lane: Lane, jobs: usize) {
         self.unsettled.get_or_create(&SourceLabels { source, lane }).set(gauge(jobs));
     }
+
+    /// A push ended.
+    pub fn ended(&self, end: &PushEnd<'_>) {
+        let labels = PushLabels {
+            app: Arc::clone(end.app),
+            provider: end.provider,
+            lane: end.lane,
+            outcome: end.outcome,
+            reason: bounded(end.reason),
+        };
+        self.pushes.get_or_create(&labels).inc();
+        let latency = LatencyLabels { provider: end.provider, lane: end.lane };
+        self.push_seconds.get_or_create(&latency).observe(end.took.as_secs_f64());
+    }
+
+    /// An attempt was answered, or given up.
+    pub fn attempt(&self, provider: Provider, round_trip: Duration) {
+        self.attempt_seconds.get_or_create(&ProviderLabels { provider }).observe(round_trip.as_secs_f64());
+    }
+
+    /// A push will be tried again.
+    pub fn retry(&self, provider: Provider, reason: &str) {
+        self.retries.get_or_create(&RetryLabels { provider, reason: bounded(reason) }).inc();
+    }
+
+    /// Pushes waiting for a route in a lane.
+    pub fn waiting(&self, route: &RouteLabel, lane: Lane, pushes: usize, oldest: Duration) {
+        let labels = WaitingLabels { app: Arc::clone(&route.app), provider: route.provider, lane };
+        self.waiting.get_or_create(&labels).set(gauge(pushes));
+        self.oldest_waiting.get_or_create(&labels).set(oldest.as_secs_f64());
+    }
+
+    /// What a route is doing.
+    pub fn route(&self, route: &RouteLabel, now: &RouteGauges) {
+        let labels = RouteLabels { app: Arc::clone(&route.app), provider: route.provider };
+        self.in_flight.get_or_create(&labels).set(now.in_flight.into());
+        self.concurrency_limit.get_or_create(&labels).set(now.concurrency_limit.into());
+        self.rate_limit.get_or_create(&labels).set(now.rate_limit);
+        self.breaker_state.get_or_create(&labels).set(now.breaker.into());
+        self.connections.get_or_create(&labels).set(now.connections.into());
+        if let Some(expires) = now.credential_expires {
+            #[expect(clippy::cast_precision_loss, reason = "seconds since 1970 fit in 53 bits")]
+            self.credential_expiry.get_or_create(&labels).set(expires.seconds() as f64);
+        }
+    }
+
+    /// Events were made durable by a sink.
+    pub fn published(&self, sink: &'static str, events: usize) {
+        self.outcome_events.get_or_create(&SinkLabels { sink }).inc_by(events as u64);
+    }
+
+    /// Estimated bytes of the jobs held.
+    pub fn memory_held(&self, bytes: usize) {
+        self.memory_held.set(gauge(bytes));
+    }
+
+    /// All of it, as OpenMetrics text.
+    #[must_use]
+    pub fn render(&self) -> String {
+        let mut text = String::new();
+        encode(&mut text, &self.registry).expect("writing to a String does not fail");
+        text
+    }
+}
+
+/// A reason as a label: cut, so that a provider's long story stays out of every scrape.
+fn bounded(reason: &str) -> String {
+    let end = reason.char_indices().map(|(at, c)| at + c.len_utf8()).take_while(|&end| end <= MAX_REASON_BYTES).last();
+    reason[..end.unwrap_or(0)].to_owned()
 }
 
 fn gauge(value: usize) -> i64 {

@@ -1,10 +1,19 @@
 //! Sinks: who is told how pushes ended.
 
+mod file;
+mod webhook;
+
+use std::time::Duration;
+
 use bytes::Bytes;
 use futures::future::BoxFuture;
 
 use super::OutcomeKind;
+use crate::flow::Backoff;
 use crate::job::Provider;
+
+pub use file::FileSink;
+pub use webhook::WebhookSink;
 
 /// An outcome, written down.
 #[derive(Debug, Clone)]
@@ -27,4 +36,45 @@ pub trait Sink: Send + Sync {
     /// Tells it. Ready when the events are durable there (confirmed, synced, answered 2xx), and not before; trouble on
     /// the way is waited out with backoff. Batches of one sink are published in order.
     fn publish<'a>(&'a self, events: &'a [Event]) -> BoxFuture<'a, ()>;
+}
+
+/// The events as one JSON array.
+#[must_use]
+pub fn json_array(events: &[Event]) -> Bytes {
+    let mut array = Vec::with_capacity(events.iter().map(|event| event.json.len() + 1).sum::<usize>() + 2);
+    array.push(b'[');
+    for (nth, event) in events.iter().enumerate() {
+        if nth > 0 {
+            array.push(b',');
+        }
+        array.extend_from_slice(&event.json);
+    }
+    array.push(b']');
+    array.into()
+}
+
+/// A sink's trouble: waits between tries, and says so, the first time and whenever it has lasted a minute more.
+struct Trouble {
+    sink: &'static str,
+    backoff: Backoff,
+    tries: u8,
+    said: Option<tokio::time::Instant>,
+}
+
+impl Trouble {
+    const SAY_EVERY: Duration = Duration::from_secs(60);
+
+    const fn new(sink: &'static str, cap: Duration) -> Self {
+        Self { sink, backoff: Backoff { base: Duration::from_millis(200), cap }, tries: 0, said: None }
+    }
+
+    async fn wait(&mut self, error: &str) {
+        self.tries = self.tries.saturating_add(1);
+        let now = tokio::time::Instant::now();
+        if self.said.is_none_or(|at| now - at >= Self::SAY_EVERY) {
+            self.said = Some(now);
+            tracing::error!(sink = self.sink, error, tries = self.tries, "outcomes can't be told; jobs stay unsettled until they are");
+        }
+        tokio::time::sleep(self.backoff.delay(self.tries, Duration::from_millis(50), fastrand::f64())).await;
+    }
 }

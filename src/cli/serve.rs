@@ -1,0 +1,112 @@
+//! `tidegate serve`: runs the pipeline until a signal ends it.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::Args;
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio_util::sync::CancellationToken;
+
+use super::{Exit, fail, runtime};
+use crate::pipeline::{Drained, Pipeline, Settings};
+use crate::{admin, config, telemetry};
+
+/// Where the configuration is looked for.
+pub(super) const DEFAULT_CONFIG: &str = "config/tidegate.toml";
+
+/// Run the pipeline. SIGTERM and SIGINT drain it; a second one ends it at once, losing nothing.
+#[derive(Debug, Args)]
+#[command(after_help = "Example:\n  tidegate serve --config /etc/tidegate/tidegate.toml")]
+pub(super) struct Serve {
+    /// The configuration file.
+    #[arg(long, value_name = "FILE", default_value = DEFAULT_CONFIG)]
+    config: PathBuf,
+}
+
+impl Serve {
+    pub(super) fn run(self) -> Exit {
+        telemetry::start_logging("info");
+        let loaded = match config::load(&self.config, std::env::vars()) {
+            Ok(loaded) => loaded,
+            Err(problems) => return fail(Exit::Config, problems),
+        };
+        for warning in &loaded.warnings {
+            eprintln!("{warning}");
+        }
+        runtime().block_on(serve(&loaded.settings))
+    }
+}
+
+async fn serve(settings: &Settings) -> Exit {
+    let mut signals = match Signals::listen() {
+        Ok(signals) => signals,
+        Err(error) => return fail(Exit::Unavailable, error),
+    };
+    let pipeline = match Pipeline::start(settings) {
+        Ok(pipeline) => pipeline,
+        Err(error) => return fail(Exit::Config, error),
+    };
+    let stop = CancellationToken::new();
+    let door = match admin::serve(&settings.http, pipeline.view(), stop.clone()).await {
+        Ok((address, door)) => {
+            tracing::info!(%address, version = env!("CARGO_PKG_VERSION"), "tidegate is up; see /v1/status and /metrics");
+            door
+        }
+        Err(error) => {
+            pipeline.drain(Duration::ZERO).await;
+            return fail(Exit::Unavailable, error);
+        }
+    };
+    let ended = run(pipeline, settings.limits.drain_timeout, &mut signals).await;
+    stop.cancel();
+    door.abort();
+    ended
+}
+
+async fn run(pipeline: Pipeline, deadline: Duration, signals: &mut Signals) -> Exit {
+    signals.stop().await;
+    tracing::info!(?deadline, "draining: finishing what is in flight, returning the rest; a second signal ends it at once");
+    let drained = tokio::select! {
+        drained = pipeline.drain(deadline) => drained,
+        () = signals.stop() => Drained::WorkLeft,
+    };
+    match drained {
+        Drained::Clean => {
+            tracing::info!("drained");
+            Exit::Done
+        }
+        Drained::WorkLeft => {
+            tracing::warn!("ended with work left; it was returned to its source and comes again");
+            Exit::WorkLeft
+        }
+    }
+}
+
+struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+    hang_up: Signal,
+}
+
+impl Signals {
+    fn listen() -> std::io::Result<Self> {
+        Ok(Self {
+            terminate: signal(SignalKind::terminate())?,
+            interrupt: signal(SignalKind::interrupt())?,
+            hang_up: signal(SignalKind::hangup())?,
+        })
+    }
+
+    /// Waits for a signal to stop.
+    async fn stop(&mut self) {
+        loop {
+            tokio::select! {
+                _ = self.terminate.recv() => return,
+                _ = self.interrupt.recv() => return,
+                _ = self.hang_up.recv() => {
+                    tracing::warn!("SIGHUP: this version does not reload; restart it (it drains) to change the configuration");
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,399 @@
+//! The task of one route.
+//!
+//! One loop: start what may go, say upstream what is wanted, hand over what has ended, then wait for whichever comes
+//! first: an answer, a push, a change of the connections or the credential, or a moment that the gate or the shelf named.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use futures::future::{BoxFuture, FutureExt};
+use futures::stream::{FuturesUnordered, StreamExt};
+use tokio::sync::{mpsc, watch};
+use tokio_util::sync::CancellationToken;
+
+use super::{Gate, RouteSettings, RouteState, RouteStatus, Shelf};
+use crate::flow::CircuitState;
+use crate::job::{Push, UnixMillis};
+use crate::outcome::{Disposition, Ended, Left, Outcome, OutcomeKind, Resolution, SHORT_DELAY, dispose};
+use crate::provider::http2::{Finished, Pool};
+use crate::provider::{Credential, Protocol};
+use crate::stage::Inlet;
+use crate::telemetry::{Metrics, RouteGauges, RouteLabel};
+use crate::verdict::{Fate, RouteEffect, Verdict};
+
+/// Answers that are worked off before anything else gets a turn.
+const ANSWERS_A_TURN: usize = 256;
+/// How often the route shows itself, and looks whether its connections have become freer.
+const TICK: Duration = Duration::from_millis(200);
+
+/// What the task of one route is made of.
+pub struct Delivery {
+    /// Whose it is.
+    pub label: RouteLabel,
+    /// Its limits.
+    pub settings: RouteSettings,
+    /// How attempts are put and answers read.
+    pub protocol: Arc<dyn Protocol>,
+    /// Its connections.
+    pub pool: Pool,
+    /// Where pushes come from.
+    pub inlet: Inlet<Push>,
+    /// Where they go when they are this route's no more.
+    pub resolutions: mpsc::Sender<Vec<Resolution>>,
+    /// Where the route shows itself.
+    pub status: watch::Sender<RouteStatus>,
+    /// Metrics.
+    pub metrics: Arc<Metrics>,
+}
+
+/// Runs until `stop` (or until the dispatch is gone), then lets what is in flight end, at the latest until `abandon`,
+/// and returns the rest to where it came from.
+pub async fn run(delivery: Delivery, stop: CancellationToken, abandon: CancellationToken) {
+    let mut credential = delivery.protocol.credential();
+    let mut route = Route::new(delivery);
+    let mut tick = tokio::time::interval(TICK);
+    tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    route.credential(&credential.borrow_and_update().clone());
+    loop {
+        let now = now();
+        route.start(now);
+        route.ask(now);
+        if route.flush().await.is_err() {
+            return;
+        }
+        let wake = route.next_at(now);
+        tokio::select! {
+            () = stop.cancelled() => break,
+            Some(ended) = route.in_flight.next() => route.answers(ended),
+            chunk = route.inlet.recv() => match chunk {
+                Some(chunk) => route.buffer.extend(chunk),
+                None => break,
+            },
+            () = route.pool.changed() => {}
+            Ok(()) = credential.changed() => {
+                let state = credential.borrow_and_update().clone();
+                route.credential(&state);
+            }
+            () = sleep_until(wake) => {}
+            _ = tick.tick() => route.show(),
+        }
+    }
+    route.drain(abandon).await;
+}
+
+fn now() -> Instant {
+    tokio::time::Instant::now().into_std()
+}
+
+async fn sleep_until(at: Option<Instant>) {
+    match at {
+        Some(at) => tokio::time::sleep_until(at.into()).await,
+        None => std::future::pending().await,
+    }
+}
+
+type Attempt = BoxFuture<'static, (Push, Finished)>;
+
+struct Route {
+    label: RouteLabel,
+    settings: RouteSettings,
+    protocol: Arc<dyn Protocol>,
+    pool: Pool,
+    inlet: Inlet<Push>,
+    resolutions: mpsc::Sender<Vec<Resolution>>,
+    status: watch::Sender<RouteStatus>,
+    metrics: Arc<Metrics>,
+    gate: Gate,
+    /// Pushes that have left their lanes a little ahead of their slot.
+    buffer: VecDeque<Push>,
+    shelf: Shelf,
+    in_flight: FuturesUnordered<Attempt>,
+    /// What has ended and was not handed over yet.
+    ended: Vec<Resolution>,
+    credential_expires: Option<UnixMillis>,
+    /// Why nothing goes out, as far as somebody said so.
+    trouble: Option<String>,
+    attempts: u64,
+    retries: u64,
+    draining: bool,
+}
+
+impl Route {
+    fn new(delivery: Delivery) -> Self {
+        Self {
+            gate: Gate::new(&delivery.settings, now()),
+            label: delivery.label,
+            settings: delivery.settings,
+            protocol: delivery.protocol,
+            pool: delivery.pool,
+            inlet: delivery.inlet,
+            resolutions: delivery.resolutions,
+            status: delivery.status,
+            metrics: delivery.metrics,
+            buffer: VecDeque::new(),
+            shelf: Shelf::default(),
+            in_flight: FuturesUnordered::new(),
+            ended: Vec::new(),
+            credential_expires: None,
+            trouble: None,
+            attempts: 0,
+            retries: 0,
+            draining: false,
+        }
+    }
+
+    fn under_way(&self) -> u32 {
+        u32::try_from(self.in_flight.len()).unwrap_or(u32::MAX)
+    }
+
+    /// Starts as many attempts as may go.
+    fn start(&mut self, now: Instant) {
+        let mut room = self.gate.room(self.under_way(), now) as usize;
+        room = room.min(self.pool.room());
+        while room > 0 {
+            let Some(push) = self.shelf.take(now).or_else(|| self.buffer.pop_front()) else { break };
+            if self.attempt(push, now) {
+                room -= 1;
+            }
+        }
+        let waiting = self.buffer.len() + usize::from(self.shelf.has_due(now));
+        if waiting > 0 && self.pool.room() == 0 && self.gate.slots(self.under_way(), now) > 0 {
+            self.pool.grow(waiting);
+        }
+    }
+
+    /// Puts one push on the wire; false if it came to an end without using a stream.
+    fn attempt(&mut self, mut push: Push, now: Instant) -> bool {
+        let left = push.envelope.deadline(self.settings.default_ttl).saturating_duration_since(now);
+        if left.is_zero() {
+            let reason = Some("ttl_passed".into());
+            self.end(push, OutcomeKind::Expired, reason, &Verdict::of(Fate::Rejected));
+            return false;
+        }
+        let request = match self.protocol.request(&push, left, UnixMillis::now()) {
+            Ok(request) => request,
+            Err(verdict) => {
+                self.dispose(push, &verdict, now);
+                return false;
+            }
+        };
+        self.gate.take(1, now);
+        let attempt = self.pool.send(request).unwrap_or_else(|_| unreachable!("the pool has room"));
+        push.attempts = push.attempts.saturating_add(1);
+        self.attempts += 1;
+        self.in_flight.push(Box::pin(attempt.map(|finished| (push, finished))));
+        true
+    }
+
+    /// Says upstream how many pushes are wanted.
+    fn ask(&self, now: Instant) {
+        let streams = u32::try_from(self.pool.room()).unwrap_or(u32::MAX);
+        let wanted = self.gate.wanted(self.under_way(), streams, now) as usize;
+        self.inlet.want(wanted.saturating_sub(self.buffer.len() + usize::from(self.shelf.has_due(now))));
+    }
+
+    async fn flush(&mut self) -> Result<(), mpsc::error::SendError<Vec<Resolution>>> {
+        if self.ended.is_empty() {
+            return Ok(());
+        }
+        self.resolutions.send(std::mem::take(&mut self.ended)).await
+    }
+
+    fn next_at(&self, now: Instant) -> Option<Instant> {
+        let pending = !self.buffer.is_empty() || self.shelf.has_due(now) || self.inlet.outstanding() == 0;
+        let gate = self.gate.next_at(now).filter(|_| pending);
+        let shelf = self.shelf.next_at().filter(|due| *due > now);
+        gate.into_iter().chain(shelf).min()
+    }
+
+    /// Works off an answer, and those that are there already.
+    fn answers(&mut self, first: (Push, Finished)) {
+        let now = now();
+        let mut next = Some(first);
+        for _ in 0..ANSWERS_A_TURN {
+            let Some((push, finished)) = next else { break };
+            self.answer(push, finished, now);
+            next = self.in_flight.next().now_or_never().flatten();
+        }
+        if let Some((push, finished)) = next {
+            self.answer(push, finished, now);
+        }
+    }
+
+    fn answer(&mut self, push: Push, finished: Finished, now: Instant) {
+        let verdict = match &finished.result {
+            Ok(answer) => self.protocol.verdict(answer),
+            Err(failure) => failure.verdict(),
+        };
+        self.metrics.attempt(self.label.provider, finished.round_trip);
+        let under_way = self.under_way() + 1;
+        self.gate.note(&verdict, under_way, finished.round_trip, fastrand::f64(), now);
+        self.pool.note(finished.connection, verdict.connection);
+        self.report(&push, &verdict, now);
+        self.dispose(push, &verdict, now);
+    }
+
+    fn dispose(&mut self, mut push: Push, verdict: &Verdict, now: Instant) {
+        let left = Left {
+            attempts: push.attempts,
+            max_attempts: self.settings.max_attempts,
+            resigned: push.resigned,
+            ttl: push.envelope.deadline(self.settings.default_ttl).saturating_duration_since(now),
+            now_or_never: push.envelope.now_or_never(),
+        };
+        match dispose(verdict, &left, fastrand::f64()) {
+            Disposition::End(kind, reason) => self.end(push, kind, reason, verdict),
+            Disposition::Again { delay, counts } => {
+                if !counts {
+                    push.attempts -= 1;
+                }
+                self.again(push, delay, verdict, now);
+            }
+            Disposition::Resign => {
+                self.protocol.renew();
+                push.attempts -= 1;
+                push.resigned = true;
+                self.again(push, Duration::ZERO, verdict, now);
+            }
+            Disposition::Keep => {
+                self.gate.park(now);
+                push.attempts = push.attempts.saturating_sub(1);
+                let delay = self.gate.keep_for(now).max(SHORT_DELAY);
+                self.again(push, delay, verdict, now);
+            }
+        }
+    }
+
+    fn again(&mut self, push: Push, delay: Duration, verdict: &Verdict, now: Instant) {
+        self.retries += 1;
+        self.metrics.retry(self.label.provider, verdict.reason.as_deref().unwrap_or("unknown"));
+        if delay >= SHORT_DELAY || self.draining {
+            self.ended.push(Resolution::Later { push, delay });
+            return;
+        }
+        if let Err(push) = self.shelf.put(push, now + delay) {
+            self.ended.push(Resolution::Later { push, delay });
+        }
+    }
+
+    fn end(&mut self, push: Push, kind: OutcomeKind, reason: Option<crate::verdict::Reason>, verdict: &Verdict) {
+        let (provider_id, since) = match &verdict.fate {
+            Fate::Accepted { provider_id } => (provider_id.clone(), None),
+            Fate::Unregistered { since } => (None, *since),
+            _ => (None, None),
+        };
+        let outcome = Outcome {
+            kind,
+            reason,
+            status: verdict.status,
+            attempts: push.attempts,
+            provider_id,
+            since,
+            at: UnixMillis::now(),
+        };
+        self.ended.push(Resolution::Ended(Ended { push, outcome }));
+    }
+
+    /// Says what an operator must know.
+    fn report(&mut self, push: &Push, verdict: &Verdict, now: Instant) {
+        let reason = verdict.reason.as_deref().unwrap_or("unknown");
+        match verdict.route {
+            RouteEffect::Park => {
+                let text = format!("the provider refuses the credential or configuration: {reason}");
+                if self.trouble.as_ref() != Some(&text) {
+                    tracing::error!(route = %self.label, reason, status = verdict.status, retry_in = ?self.gate.keep_for(now), "route parked: the provider refuses its credential or configuration; its jobs are kept");
+                }
+                self.trouble = Some(text);
+            }
+            RouteEffect::Alert => {
+                tracing::warn!(route = %self.label, reason, status = verdict.status, job = %push.envelope.job.id, "the provider complains of what only an operator can change");
+            }
+            RouteEffect::Slow { pause: Some(pause) } => {
+                tracing::debug!(route = %self.label, reason, ?pause, "the provider asks for a pause");
+            }
+            _ if matches!(verdict.fate, Fate::Accepted { .. }) && self.trouble.is_some() => {
+                tracing::info!(route = %self.label, "route in use again");
+                self.trouble = None;
+            }
+            _ => {}
+        }
+    }
+
+    fn credential(&mut self, state: &Credential) {
+        match state {
+            Credential::Ready { expires } => {
+                self.credential_expires = *expires;
+                if !matches!(self.gate.circuit(now()), CircuitState::Closed) {
+                    tracing::info!(route = %self.label, "a fresh credential: the route is tried again");
+                }
+                self.trouble = None;
+            }
+            Credential::Pending => {}
+            Credential::Broken { reason } => {
+                let text = format!("no credential: {reason}");
+                if self.trouble.as_ref() != Some(&text) {
+                    tracing::error!(route = %self.label, %reason, "route parked: its credential is refused; its jobs are kept");
+                }
+                self.trouble = Some(text);
+            }
+        }
+        self.gate.credential(matches!(state, Credential::Ready { .. }));
+    }
+
+    fn show(&mut self) {
+        let now = now();
+        let circuit = self.gate.circuit(now);
+        let state = match circuit {
+            _ if !self.gate.has_credential() && self.trouble.is_some() => RouteState::Parked,
+            _ if !self.gate.has_credential() => RouteState::NoCredential,
+            CircuitState::Open | CircuitState::HalfOpen => RouteState::Parked,
+            CircuitState::Closed if self.gate.paused_until(now).is_some() => RouteState::Paused,
+            CircuitState::Closed => RouteState::Ready,
+        };
+        let rate = self.gate.rate();
+        let status = RouteStatus {
+            state,
+            reason: self.trouble.clone().or_else(|| self.pool.trouble()),
+            in_flight: self.under_way(),
+            on_shelf: self.shelf.len(),
+            concurrency_limit: self.gate.concurrency_limit(),
+            rate: rate.is_finite().then_some(rate),
+            connections: self.pool.connections(),
+            free_streams: self.pool.room(),
+            attempts: self.attempts,
+            retries: self.retries,
+        };
+        let gauges = RouteGauges {
+            in_flight: status.in_flight,
+            concurrency_limit: status.concurrency_limit,
+            rate_limit: rate,
+            breaker: circuit as u8,
+            connections: u32::try_from(status.connections).unwrap_or(u32::MAX),
+            credential_expires: self.credential_expires,
+        };
+        self.metrics.route(&self.label, &gauges);
+        self.status.send_if_modified(|shown| std::mem::replace(shown, status.clone()) != status);
+    }
+
+    /// Starts nothing more; what is in flight may end, the rest goes back.
+    async fn drain(mut self, abandon: CancellationToken) {
+        self.draining = true;
+        self.inlet.close();
+        while let Some(chunk) = self.inlet.recv().await {
+            self.buffer.extend(chunk);
+        }
+        let unsent = self.buffer.drain(..).chain(self.shelf.clear());
+        self.ended.extend(unsent.map(Resolution::Returned));
+        while !self.in_flight.is_empty() && self.flush().await.is_ok() {
+            tokio::select! {
+                () = abandon.cancelled() => break,
+                Some(ended) = self.in_flight.next() => self.answers(ended),
+                () = self.pool.changed() => {}
+            }
+        }
+        // What is still in flight is dropped with the route: its streams are reset, its jobs stay unsettled and come again.
+        self.show();
+        let _ = self.flush().await;
+    }
+}

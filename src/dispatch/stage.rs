@@ -1,0 +1,184 @@
+//! The task that owns the lanes.
+//!
+//! One loop: serve what routes ask for, say upstream what is wanted, then wait for whichever comes first: jobs, demand,
+//! a second's sweep for expired pushes, or the end.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use futures::future::poll_fn;
+use tokio::sync::{Notify, mpsc};
+use tokio_util::sync::CancellationToken;
+
+use super::{Exit, LaneSettings, Lanes, Window};
+use crate::job::{Envelope, Lane, MemoryBudget, Push, RouteId};
+use crate::stage::{Inlet, Outlet};
+use crate::telemetry::{Metrics, RouteLabel};
+
+/// How often waiting pushes are looked over for expired ones, and gauges are written.
+const SWEEP: Duration = Duration::from_secs(1);
+
+/// The way to one route's delivery.
+pub struct RouteDoor {
+    /// Whose it is, for metrics.
+    pub label: RouteLabel,
+    /// Where its pushes go. Made with the dispatch's doorbell.
+    pub outlet: Outlet<Push>,
+    /// A push's time to live where its job names none.
+    pub default_ttl: Duration,
+}
+
+/// What the dispatch task is made of.
+pub struct Dispatch {
+    /// By [`Lane::index`].
+    pub lanes: [LaneSettings; 3],
+    /// Where jobs come from; each link carries the jobs of one lane's queue.
+    pub inlets: Vec<(Lane, Inlet<Arc<Envelope>>)>,
+    /// By [`RouteId`].
+    pub routes: Vec<RouteDoor>,
+    /// Rung by every route's demand.
+    pub doorbell: Arc<Notify>,
+    /// Where pushes go that are not sent.
+    pub exits: mpsc::Sender<Vec<Exit>>,
+    /// What is held in memory.
+    pub memory: Arc<MemoryBudget>,
+    /// For gauges.
+    pub metrics: Arc<Metrics>,
+}
+
+/// Runs until `stop`, then returns what waits to its sources and ends; or until the sources are gone and nothing waits.
+pub async fn run(dispatch: Dispatch, stop: CancellationToken) {
+    let mut desk = Desk::new(dispatch);
+    let mut sweep = tokio::time::interval(SWEEP);
+    sweep.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    loop {
+        desk.serve(Instant::now());
+        desk.ask();
+        if desk.flush_exits().await.is_err() {
+            return;
+        }
+        let doorbell = Arc::clone(&desk.doorbell);
+        tokio::select! {
+            () = stop.cancelled() => break,
+            (nth, jobs) = next_jobs(&mut desk.inlets) => match jobs {
+                Some(jobs) => desk.admit(nth, jobs, Instant::now()),
+                None => drop(desk.inlets.remove(nth)),
+            },
+            () = doorbell.notified() => {}
+            _ = sweep.tick() => desk.sweep(Instant::now()),
+        }
+    }
+    desk.drain().await;
+}
+
+/// The next chunk of whichever link has one; `None` with it when that link's source is gone. Waits for ever without links.
+async fn next_jobs(inlets: &mut [(Lane, Inlet<Arc<Envelope>>)]) -> (usize, Option<Vec<Arc<Envelope>>>) {
+    poll_fn(|cx| {
+        for (nth, (_, inlet)) in inlets.iter_mut().enumerate() {
+            if let std::task::Poll::Ready(jobs) = inlet.poll_recv(cx) {
+                return std::task::Poll::Ready((nth, jobs));
+            }
+        }
+        std::task::Poll::Pending
+    })
+    .await
+}
+
+struct Desk {
+    lanes: Lanes,
+    windows: [Window; 3],
+    inlets: Vec<(Lane, Inlet<Arc<Envelope>>)>,
+    routes: Vec<RouteDoor>,
+    doorbell: Arc<Notify>,
+    leaving: Vec<Exit>,
+    exits: mpsc::Sender<Vec<Exit>>,
+    memory: Arc<MemoryBudget>,
+    metrics: Arc<Metrics>,
+}
+
+impl Desk {
+    fn new(dispatch: Dispatch) -> Self {
+        let weights = [0, 1, 2].map(|lane| dispatch.lanes[lane].weight);
+        let windows = [0, 1, 2].map(|lane| Window::new(dispatch.lanes[lane].max_waiting as usize));
+        Self {
+            lanes: Lanes::new(weights, dispatch.routes.iter().map(|route| route.default_ttl)),
+            windows,
+            inlets: dispatch.inlets,
+            routes: dispatch.routes,
+            doorbell: dispatch.doorbell,
+            leaving: Vec::new(),
+            exits: dispatch.exits,
+            memory: dispatch.memory,
+            metrics: dispatch.metrics,
+        }
+    }
+
+    fn admit(&mut self, inlet: usize, jobs: Vec<Arc<Envelope>>, now: Instant) {
+        let window = &mut self.windows[self.inlets[inlet].0.index()];
+        for job in jobs {
+            window.note(job.push_count());
+            job.charge_to(&self.memory);
+            for push in job.pushes() {
+                if let Err(exit) = self.lanes.admit(push, now) {
+                    self.leaving.push(exit);
+                }
+            }
+        }
+    }
+
+    /// Gives every route what it asks for, as far as it waits here.
+    fn serve(&mut self, now: Instant) {
+        let active: Vec<RouteId> = self.lanes.active().collect();
+        for id in active {
+            let outlet = &mut self.routes[id.0 as usize].outlet;
+            if !outlet.has_slot() || outlet.demand() == 0 {
+                continue;
+            }
+            let demand = outlet.demand();
+            let mut pushes = self.lanes.take(id, demand, now, &mut self.leaving);
+            // A delivery that is gone drops its pushes unsettled: their jobs come again.
+            let _ = outlet.try_send(&mut pushes);
+            debug_assert!(pushes.is_empty() || outlet.is_closed(), "taken by demand, with a slot free");
+        }
+    }
+
+    /// Says upstream how many jobs are wanted.
+    fn ask(&self) {
+        for (lane, inlet) in &self.inlets {
+            let window = &self.windows[lane.index()];
+            inlet.want(self.memory.cap(window.demand(self.lanes.waiting_from(*lane))));
+        }
+    }
+
+    fn sweep(&mut self, now: Instant) {
+        self.lanes.sweep(now, &mut self.leaving);
+        for (id, route) in (0..).map(RouteId).zip(&self.routes) {
+            for lane in Lane::ALL {
+                let (waiting, oldest) = self.lanes.line(id, lane);
+                let age = oldest.map_or(Duration::ZERO, |accepted| now.saturating_duration_since(accepted));
+                self.metrics.waiting(&route.label, lane, waiting, age);
+            }
+        }
+    }
+
+    async fn flush_exits(&mut self) -> Result<(), mpsc::error::SendError<Vec<Exit>>> {
+        if self.leaving.is_empty() {
+            return Ok(());
+        }
+        self.exits.send(std::mem::take(&mut self.leaving)).await
+    }
+
+    /// Returns what waits, and what was on its way here, to where it came from.
+    async fn drain(mut self) {
+        for (_, inlet) in &mut self.inlets {
+            inlet.close();
+            while let Some(jobs) = inlet.recv().await {
+                let returned = jobs.iter().flat_map(Envelope::pushes);
+                self.leaving.extend(returned.map(|push| Exit { push, why: super::Why::Returned }));
+            }
+        }
+        self.lanes.clear(&mut self.leaving);
+        // The settlement's end is the pipeline's end: nobody is left to tell.
+        let _ = self.flush_exits().await;
+    }
+}

@@ -1,0 +1,92 @@
+//! Jobs for unit tests, and an acknowledger that remembers.
+
+use std::sync::{Arc, Mutex};
+use std::time::Instant;
+
+use bytes::Bytes;
+
+use super::{Acknowledger, Envelope, FcmTarget, Job, Lane, Origin, Receipt, RouteId, Routes, SourceName, Target, UnixMillis};
+
+/// Remembers what was settled and what was given back, in order.
+#[derive(Default)]
+pub(crate) struct Remembers {
+    pub(crate) settled: Mutex<Vec<u64>>,
+    pub(crate) given_back: Mutex<Vec<u64>>,
+}
+
+impl Acknowledger for Remembers {
+    fn settle(&self, tags: Vec<u64>) {
+        self.settled.lock().expect("no test panics while it holds this").extend(tags);
+    }
+
+    fn give_back(&self, tags: Vec<u64>) {
+        self.given_back.lock().expect("no test panics while it holds this").extend(tags);
+    }
+
+    fn is_live(&self) -> bool {
+        true
+    }
+}
+
+/// A job in the making.
+pub(crate) struct Draft {
+    pub(crate) job: Job,
+    pub(crate) origin: Origin,
+    pub(crate) routes: Routes,
+}
+
+/// A job with so many targets: an APNs token each, routes 0 (APNs) and 1 (FCM), lane `normal`, accepted now.
+pub(crate) fn draft(tag: u64, targets: usize) -> Draft {
+    let token = |nth: usize| Target::Apns(format!("{tag:016x}{nth:016x}").into());
+    let job = Job {
+        id: format!("job-{tag}").into(),
+        app: "chat".into(),
+        to: (0..targets).map(token).collect(),
+        priority: None,
+        ttl: None,
+        collapse_key: None,
+        notification: None,
+        data: None,
+        apns: None,
+        fcm: None,
+        webpush: None,
+        traceparent: None,
+    };
+    let origin = Origin {
+        source: SourceName::Amqp,
+        queue: "jobs".into(),
+        receipt: Receipt { acknowledger: Arc::new(Remembers::default()), tag },
+        body: Bytes::from_static(b"{}"),
+        accepted_at: UnixMillis::now(),
+        accepted: Instant::now(),
+        deadline: None,
+        attempts: 0,
+        lane: Lane::Normal,
+        selected: None,
+        exhausted: false,
+    };
+    Draft { job, origin, routes: [Some(RouteId(0)), Some(RouteId(1)), None] }
+}
+
+impl Draft {
+    pub(crate) fn lane(mut self, lane: Lane) -> Self {
+        self.origin.lane = lane;
+        self
+    }
+
+    pub(crate) fn to_fcm(mut self) -> Self {
+        for target in &mut self.job.to {
+            *target = Target::Fcm(FcmTarget::Token("a-token".into()));
+        }
+        self
+    }
+
+    pub(crate) fn acknowledged_by(mut self, acknowledger: &Arc<Remembers>) -> Self {
+        self.origin.receipt.acknowledger = Arc::clone(acknowledger) as Arc<dyn Acknowledger>;
+        self
+    }
+
+    pub(crate) fn seal(self) -> Arc<Envelope> {
+        Envelope::new(self.job, self.origin, self.routes)
+    }
+}
