@@ -6,4 +6,4 @@ mod sink;
 
 pub use event::{Ended, Outcome, OutcomeKind};
 pub use settings::{OutcomeSettings, WebhookSettings};
-pub use sink::{Event, Sink};
+pub use sink::{AmqpSink, Event, Sink};

@@ -1,10 +1,14 @@
 //! Sinks: who is told how pushes ended.
 
+mod amqp;
+
 use bytes::Bytes;
 use futures::future::BoxFuture;
 
 use super::OutcomeKind;
 use crate::job::Provider;
+
+pub use amqp::AmqpSink;
 
 /// An outcome, written down.
 #[derive(Debug, Clone)]
