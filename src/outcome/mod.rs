@@ -21,13 +21,11 @@ mod tally;
 #[cfg(test)]
 mod tests;
 
-
-
 pub use book::{Book, Due, Step};
 pub use dispose::{Disposition, Left, SHORT_DELAY, dispose};
 pub use event::{Ended, Outcome, OutcomeKind};
 pub use resolution::Resolution;
 pub use settings::{OutcomeSettings, WebhookSettings};
-pub use sink::{Event, FileSink, Sink, WebhookSink};
+pub use sink::{AmqpSink, Event, FileSink, Sink, WebhookSink};
 pub use stage::{Keepers, Settlement, run};
 pub use tally::Tally;

@@ -195,7 +195,7 @@ fn client_of(
 fn sinks(settings: &OutcomeSettings, source: Option<&AmqpSource>) -> Result<Vec<Arc<dyn Sink>>, StartError> {
     let mut sinks: Vec<Arc<dyn Sink>> = Vec::new();
     if let Some(source) = source.filter(|_| settings.amqp) {
-        sinks.push(Arc::new(AmqpSink::new(source.publisher(), source.names())));
+        sinks.push(Arc::new(AmqpSink::new(source.publisher(), source.names().clone())));
     }
     if let Some(path) = &settings.file {
         sinks.push(Arc::new(FileSink::new(path.clone())));

@@ -1,5 +1,6 @@
 //! Sinks: who is told how pushes ended.
 
+mod amqp;
 mod file;
 mod webhook;
 
@@ -12,6 +13,7 @@ use super::OutcomeKind;
 use crate::flow::Backoff;
 use crate::job::Provider;
 
+pub use amqp::AmqpSink;
 pub use file::FileSink;
 pub use webhook::WebhookSink;
 

@@ -29,6 +29,23 @@ pub struct AmqpSettings {
     pub heartbeat: Duration,
 }
 
+/// A local broker with everything at its default.
+impl Default for AmqpSettings {
+    fn default() -> Self {
+        Self {
+            uri: "amqp://guest:guest@127.0.0.1:5672/%2f".into(),
+            prefix: "tidegate".to_owned(),
+            declare: true,
+            queues: Vec::new(),
+            max_prefetch: 2000,
+            max_deliveries: 20,
+            extra_roots: None,
+            client_certificate: None,
+            heartbeat: Duration::from_secs(30),
+        }
+    }
+}
+
 /// A queue of somebody else's making.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct QueueSettings {

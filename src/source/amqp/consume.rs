@@ -1,0 +1,410 @@
+//! One queue, one channel, one consumer: from the broker's deliveries to the pipeline, and the acks back.
+//!
+//! ```text
+//! broker ──prefetch──▶ waiting ──demand──▶ gate ──▶ pipeline
+//!    ▲                    │ can't be read               │ settled tags
+//!    │                    ▼                             ▼
+//!    │              dead letters, confirmed ──────▶  ledger
+//!    └───────────────── acks, coalesced ───────────────┘
+//! ```
+//!
+//! The feed lives as long as its channel. When that is lost, all that was unsettled comes again by itself; the feed's
+//! receipts say so to the pipeline, and nothing of this channel is ever acked on another.
+//!
+//! What was prefetched beyond demand waits here, not decoded, bounded by the window.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::Instant;
+
+use bytes::Bytes;
+use futures::future::BoxFuture;
+use futures::stream::FuturesUnordered;
+use futures::{FutureExt, StreamExt};
+use lapin::message::Delivery;
+use lapin::options::{BasicAckOptions, BasicCancelOptions, BasicConsumeOptions, BasicNackOptions, BasicQosOptions};
+use lapin::types::FieldTable;
+use lapin::{Acker, Channel, Connection, Consumer};
+
+use super::letters;
+use super::message::{self, Clocks};
+use super::receipts::{Inbox, Receipts};
+use super::settle::Ledger;
+use super::status::Seldom;
+use super::supervise::Feeding;
+use super::window::{Change, Load, Window};
+use crate::job::{Acknowledger, Envelope, Receipt, SourceName};
+use crate::telemetry::JobResult;
+
+/// Jobs decoded and handed over at a time: a hand-over's cost is shared, and no other task waits long.
+const CHUNK: usize = 256;
+
+/// How soon a full link is tried again; it holds 256 chunks, so this is rare.
+const FULL_LINK: std::time::Duration = std::time::Duration::from_millis(1);
+
+/// How a feed ended.
+#[derive(Debug)]
+pub(super) enum End {
+    /// As it was told to.
+    Closed,
+    /// The channel or the consumer was lost.
+    Lost(String),
+}
+
+type Fault = String;
+
+/// Runs one queue's feed on a new channel until that is lost, or all is closed.
+pub(super) async fn feed(feeding: &Feeding, connection: &Connection) -> End {
+    let channel = match connection.create_channel().await {
+        Ok(channel) => channel,
+        Err(error) => return End::Lost(error.to_string()),
+    };
+    let mut feed = Feed::new(feeding, channel);
+    let end = feed.run().await;
+    feed.receipts.lose();
+    feed.report(Instant::now());
+    end
+}
+
+struct Feed<'a> {
+    feeding: &'a Feeding,
+    channel: Channel,
+    consumer: Option<Consumer>,
+    consumers: u64,
+    /// The first tag that the present consumer may have.
+    consumer_since: u64,
+    window: Window,
+    ledger: Ledger<Acker>,
+    receipts: Arc<Receipts>,
+    waiting: VecDeque<Delivery>,
+    /// Decoded and not handed over, because the link was full or demand was withdrawn meanwhile; at most a chunk.
+    ready: Vec<Arc<Envelope>>,
+    /// Dead letters on their way, at most one for each delivery; each yields the tag to ack.
+    dying: FuturesUnordered<BoxFuture<'static, u64>>,
+    draining: bool,
+    seldom: Seldom,
+}
+
+enum Event {
+    Delivery(Option<lapin::Result<Delivery>>),
+    Buried(u64),
+    Drain,
+    Close,
+    Woken,
+}
+
+impl<'a> Feed<'a> {
+    fn new(feeding: &'a Feeding, channel: Channel) -> Self {
+        Self {
+            feeding,
+            channel,
+            consumer: None,
+            consumers: 0,
+            consumer_since: 1,
+            window: Window::new(feeding.max_prefetch),
+            ledger: Ledger::new(),
+            receipts: Arc::new(Receipts::default()),
+            waiting: VecDeque::new(),
+            ready: Vec::new(),
+            dying: FuturesUnordered::new(),
+            draining: false,
+            seldom: Seldom::new(),
+        }
+    }
+
+    async fn run(&mut self) -> End {
+        let mut bell = self.feeding.bell.clone();
+        loop {
+            if let Err(error) = self.turn().await {
+                return End::Lost(error);
+            }
+            let due = self.due();
+            let event = tokio::select! {
+                delivery = next(&mut self.consumer) => Event::Delivery(delivery),
+                Some(tag) = self.dying.next(), if !self.dying.is_empty() => Event::Buried(tag),
+                () = self.receipts.rung() => Event::Woken,
+                () = bell.rung() => Event::Woken,
+                () = self.feeding.drain.cancelled(), if !self.draining => Event::Drain,
+                () = self.feeding.close.cancelled() => Event::Close,
+                () = tokio::time::sleep_until(due.into()) => Event::Woken,
+            };
+            let applied = match event {
+                Event::Delivery(delivery) => self.take_deliveries(delivery),
+                Event::Buried(tag) => {
+                    self.settle(&[tag]);
+                    Ok(())
+                }
+                Event::Drain => self.drain().await,
+                Event::Close => return self.close().await,
+                Event::Woken => Ok(()),
+            };
+            if let Err(error) = applied {
+                return End::Lost(error);
+            }
+        }
+    }
+
+    /// What every turn of the loop does: settle, hand over, adjust the window, ack.
+    async fn turn(&mut self) -> Result<(), Fault> {
+        if !self.channel.status().connected() {
+            return Err("the broker closed the channel".to_owned());
+        }
+        self.empty_inbox().await?;
+        self.hand_over();
+        if !self.draining {
+            let now = Instant::now();
+            let change = self.window.adjust(self.load(), now);
+            self.change(change).await?;
+        }
+        self.ack(false).await?;
+        self.report(Instant::now());
+        Ok(())
+    }
+
+    fn load(&self) -> Load {
+        Load {
+            demand: if self.feeding.gate.is_closed() { 0 } else { self.feeding.gate.demand() },
+            held: self.ledger.open() - self.waiting.len() - self.ready.len(),
+            waiting: self.waiting.len() + self.ready.len(),
+            older: self.ledger.outstanding_before(self.consumer_since),
+        }
+    }
+
+    /// When there is something to do though nothing happens; at least once a second, to see a channel that died.
+    fn due(&self) -> Instant {
+        let now = Instant::now();
+        let stuck = !self.waiting.is_empty() || !self.ready.is_empty();
+        let full = (stuck && self.feeding.gate.demand() > 0).then(|| now + FULL_LINK);
+        let times = [self.ledger.due(now), self.window.due(), full, Some(now + std::time::Duration::from_secs(1))];
+        times.into_iter().flatten().min().expect("one of them is always there")
+    }
+
+    /// Takes a delivery, and all that are here already.
+    fn take_deliveries(&mut self, first: Option<lapin::Result<Delivery>>) -> Result<(), Fault> {
+        let mut next = Some(first);
+        let mut taken = 0;
+        while let Some(delivery) = next {
+            match delivery {
+                Some(Ok(delivery)) => self.arrived(delivery),
+                Some(Err(error)) => return Err(error.to_string()),
+                None => {
+                    self.consumer = None;
+                    self.window.gone();
+                    let queue = &self.feeding.queue.name;
+                    return Err(format!(
+                        "the broker cancelled the consumer of {queue:?}: the queue was deleted, or its leader moved"
+                    ));
+                }
+            }
+            taken += 1;
+            let more = taken < 2 * CHUNK;
+            next = if more { self.consumer.as_mut().and_then(|consumer| consumer.next().now_or_never()) } else { None };
+        }
+        Ok(())
+    }
+
+    fn arrived(&mut self, delivery: Delivery) {
+        self.ledger.delivered(delivery.delivery_tag, delivery.acker.clone());
+        self.waiting.push_back(delivery);
+    }
+
+    /// Hands over what is wanted; what can't be read becomes a dead letter on the way.
+    fn hand_over(&mut self) {
+        while !self.draining {
+            self.decode();
+            match self.feeding.gate.try_send(&mut self.ready) {
+                Ok(0) | Err(_) => return,
+                Ok(sent) => {
+                    let feeding = self.feeding;
+                    feeding.metrics.jobs(SourceName::Amqp, feeding.queue.lane, JobResult::Accepted, sent as u64);
+                }
+            }
+        }
+    }
+
+    /// Decodes as many as are wanted, in chunks.
+    fn decode(&mut self) {
+        let wanted = self.feeding.gate.demand().min(CHUNK);
+        if self.ready.len() >= wanted || self.waiting.is_empty() {
+            return;
+        }
+        let now = Clocks::now();
+        let routes = Arc::clone(&self.feeding.routes.borrow());
+        while self.ready.len() < wanted
+            && let Some(delivery) = self.waiting.pop_front()
+        {
+            let tag = delivery.delivery_tag;
+            let body = Bytes::from(delivery.data);
+            let acknowledger = Arc::clone(&self.receipts) as Arc<dyn Acknowledger>;
+            let receipt = Receipt { acknowledger, tag };
+            let limit = self.feeding.max_deliveries;
+            let queue = &self.feeding.queue;
+            match message::read(&delivery.properties, body.clone(), queue, &routes, receipt, limit, now) {
+                Ok(envelope) => self.ready.push(envelope),
+                Err(bad) => {
+                    let feeding = self.feeding;
+                    tracing::warn!(
+                        queue = %queue.name, reason = bad.reason, path = bad.path, "a message is no job: dead letter"
+                    );
+                    feeding.metrics.jobs(SourceName::Amqp, queue.lane, JobResult::Dead, 1);
+                    let letter =
+                        letters::unreadable(&feeding.names, &queue.name, &delivery.properties, body, &bad, now.wall);
+                    let publisher = feeding.publisher.clone();
+                    self.dying.push(
+                        async move {
+                            publisher.publish_durably(letter).await;
+                            tag
+                        }
+                        .boxed(),
+                    );
+                }
+            }
+        }
+    }
+
+    async fn empty_inbox(&mut self) -> Result<(), Fault> {
+        let Inbox { settled, returned } = self.receipts.take();
+        self.settle(&settled);
+        self.give_back(returned).await
+    }
+
+    fn settle(&mut self, tags: &[u64]) {
+        let now = Instant::now();
+        let count = tags.iter().filter(|tag| self.ledger.settle(**tag, now)).count();
+        self.window.settled(count);
+    }
+
+    async fn give_back(&mut self, tags: Vec<u64>) -> Result<(), Fault> {
+        for tag in tags {
+            if let Some(acker) = self.ledger.take(tag) {
+                let options = BasicNackOptions { requeue: true, ..Default::default() };
+                sent(acker.nack(options).await)?;
+            }
+        }
+        Ok(())
+    }
+
+    async fn ack(&mut self, all: bool) -> Result<(), Fault> {
+        for ack in self.ledger.flush(Instant::now(), all) {
+            sent(ack.acker.ack(BasicAckOptions { multiple: ack.multiple }).await)?;
+        }
+        Ok(())
+    }
+
+    async fn change(&mut self, change: Change) -> Result<(), Fault> {
+        match change {
+            Change::Keep => Ok(()),
+            Change::Cancel => self.cancel().await,
+            Change::Consume(prefetch) => {
+                self.cancel().await?;
+                self.consume(prefetch).await
+            }
+        }
+    }
+
+    /// Cancels the consumer and takes what was on its way from it.
+    async fn cancel(&mut self) -> Result<(), Fault> {
+        let Some(mut consumer) = self.consumer.take() else { return Ok(()) };
+        let cancelled = self.channel.basic_cancel(consumer.tag(), BasicCancelOptions::default()).await;
+        cancelled.map_err(|error| error.to_string())?;
+        // After cancel-ok the stream ends by itself.
+        while let Some(delivery) = consumer.next().await {
+            self.arrived(delivery.map_err(|error| error.to_string())?);
+        }
+        Ok(())
+    }
+
+    async fn consume(&mut self, prefetch: u16) -> Result<(), Fault> {
+        debug_assert!(prefetch > 0, "0 means unlimited to the broker");
+        let text = |error: lapin::Error| error.to_string();
+        self.channel.basic_qos(prefetch, BasicQosOptions { global: false }).await.map_err(text)?;
+        // A tag of its own each time: a quorum queue would count messages of a former consumer of the same tag on.
+        self.consumers += 1;
+        let tag = format!("tidegate-{}-{}", std::process::id(), self.consumers);
+        let queue = &*self.feeding.queue.name;
+        let consumer = self
+            .channel
+            .basic_consume(queue.into(), tag.into(), BasicConsumeOptions::default(), FieldTable::default())
+            .await
+            .map_err(|error| explain(queue, &error))?;
+        self.consumer_since = self.ledger.next_tag();
+        self.consumer = Some(consumer);
+        self.feeding.board.queue(self.feeding.index, |status| status.error = None);
+        Ok(())
+    }
+
+    /// No new jobs; what was prefetched and not handed over goes back. Acks go on.
+    async fn drain(&mut self) -> Result<(), Fault> {
+        self.draining = true;
+        self.cancel().await?;
+        self.window.gone();
+        let ready = std::mem::take(&mut self.ready);
+        let waiting = std::mem::take(&mut self.waiting);
+        // The last first: the broker puts each back at the head of the queue.
+        let mut tags: Vec<u64> = ready.iter().map(|envelope| envelope.origin.receipt.tag).collect();
+        tags.extend(waiting.iter().map(|delivery| delivery.delivery_tag));
+        tags.reverse();
+        self.give_back(tags).await
+    }
+
+    async fn close(&mut self) -> End {
+        if !self.draining
+            && let Err(error) = self.drain().await
+        {
+            return End::Lost(error);
+        }
+        let last = async {
+            self.empty_inbox().await?;
+            self.ack(true).await?;
+            // Waits for the broker's answer, so the acks before it are read.
+            self.channel.close(200, "drained".into()).await.map_err(|error| error.to_string())
+        };
+        match last.await {
+            Ok(()) => End::Closed,
+            Err(error) => End::Lost(error),
+        }
+    }
+
+    fn report(&mut self, now: Instant) {
+        if self.receipts.is_live() && !self.seldom.now(now) {
+            return;
+        }
+        let feeding = self.feeding;
+        let load = self.load();
+        let live = self.receipts.is_live();
+        let prefetch = if live { self.window.current() } else { 0 };
+        feeding.board.queue(feeding.index, |status| {
+            status.prefetch = prefetch;
+            status.demand = load.demand;
+            (status.unsettled, status.waiting) = if live { (load.held, load.waiting) } else { (0, 0) };
+        });
+        let status = feeding.board.read();
+        let lane = feeding.queue.lane;
+        feeding.metrics.demand(SourceName::Amqp, lane, status.demand(lane));
+        feeding.metrics.unsettled(SourceName::Amqp, lane, status.unsettled(lane));
+    }
+}
+
+async fn next(consumer: &mut Option<Consumer>) -> Option<lapin::Result<Delivery>> {
+    match consumer {
+        Some(consumer) => consumer.next().await,
+        None => std::future::pending().await,
+    }
+}
+
+/// An acker that did nothing is one of a channel that is gone.
+fn sent(acked: lapin::Result<bool>) -> Result<(), Fault> {
+    match acked {
+        Ok(true) => Ok(()),
+        Ok(false) => Err("the channel was lost".to_owned()),
+        Err(error) => Err(error.to_string()),
+    }
+}
+
+fn explain(queue: &str, error: &lapin::Error) -> Fault {
+    let said = error.to_string();
+    if said.contains("NOT_FOUND") {
+        return format!("queue {queue:?} is missing at the broker; declare it, or set source.amqp.declare = true");
+    }
+    format!("queue {queue:?} can't be consumed: {said}")
+}

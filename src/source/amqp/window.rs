@@ -1,0 +1,203 @@
+//! The demand window: which prefetch a queue's consumer should have. Pure, time is an argument.
+//!
+//! The prefetch follows what the pipeline holds unsettled plus what it would take now, in powers of two. A consumer's
+//! prefetch is fixed when it starts (quorum queues take no global one), so a change costs a cancel and a new
+//! consume; hence hysteresis:
+//!
+//! - up at once, but only when at most an eighth of the old consumer's deliveries is still out. The new consumer's
+//!   prefetch does not count those, so what the broker counts as ours is at most new + old/8, and while the change
+//!   is fresh at most new + old.
+//! - down when a quarter would do for [`SHRINK_AFTER`];
+//! - off when there was no demand at all for [`IDLE_AFTER`]: the backlog stays in the broker. On again with demand.
+//!
+//! Probation: a new channel starts with [`PROBATION`] and may double with each window that was settled. A process
+//! that a job kills at once redelivers 32 jobs each time, not 2,000, so a crash loop does not carry innocent jobs over
+//! the delivery limit (ENGINEERING.md, D8).
+
+use std::time::{Duration, Instant};
+
+/// The first window of a channel.
+pub(super) const PROBATION: u16 = 32;
+
+/// How long a much smaller window must do before it is set.
+const SHRINK_AFTER: Duration = Duration::from_secs(2);
+
+/// How long nothing must be wanted before the consumer is cancelled. Longer than any pause between two chunks.
+const IDLE_AFTER: Duration = Duration::from_secs(1);
+
+/// What the consumer needs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Change {
+    /// Nothing.
+    Keep,
+    /// A new consumer with this prefetch, at least 1; the old one, if any, is cancelled.
+    Consume(u16),
+    /// No consumer.
+    Cancel,
+}
+
+/// What the machine looks at.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Load {
+    /// Jobs the pipeline would take now.
+    pub(super) demand: usize,
+    /// Jobs it has, unsettled.
+    pub(super) held: usize,
+    /// Jobs that were prefetched and wait here for demand.
+    pub(super) waiting: usize,
+    /// Deliveries of consumers before the present one that are still out.
+    pub(super) older: usize,
+}
+
+/// The machine.
+#[derive(Debug)]
+pub(super) struct Window {
+    max: u16,
+    ceiling: u16,
+    settled: usize,
+    current: u16,
+    low_since: Option<Instant>,
+    idle_since: Option<Instant>,
+}
+
+impl Window {
+    /// A new channel's window, without a consumer.
+    pub(super) fn new(max: u16) -> Self {
+        let max = max.max(1);
+        Self { max, ceiling: PROBATION.min(max), settled: 0, current: 0, low_since: None, idle_since: None }
+    }
+
+    /// The present consumer's prefetch; 0: there is none.
+    pub(super) fn current(&self) -> u16 {
+        self.current
+    }
+
+    /// Jobs were settled: proof that this process survives its jobs.
+    pub(super) fn settled(&mut self, jobs: usize) {
+        self.settled += jobs;
+        while self.settled >= usize::from(self.ceiling) && self.ceiling < self.max {
+            self.settled -= usize::from(self.ceiling);
+            self.ceiling = self.ceiling.saturating_mul(2).min(self.max);
+        }
+    }
+
+    /// The consumer is gone, by the broker's doing.
+    pub(super) fn gone(&mut self) {
+        self.current = 0;
+    }
+
+    /// What to do. The caller does it.
+    pub(super) fn adjust(&mut self, load: Load, now: Instant) -> Change {
+        let change = if self.current == 0 { self.start(load) } else { self.follow(load, now) };
+        match change {
+            Change::Keep => {}
+            Change::Consume(prefetch) => (self.current, self.low_since, self.idle_since) = (prefetch, None, None),
+            Change::Cancel => (self.current, self.low_since, self.idle_since) = (0, None, None),
+        }
+        change
+    }
+
+    /// When [`adjust`](Self::adjust) may decide otherwise without anything happening.
+    pub(super) fn due(&self) -> Option<Instant> {
+        let shrink = self.low_since.map(|since| since + SHRINK_AFTER);
+        let idle = self.idle_since.map(|since| since + IDLE_AFTER);
+        [shrink, idle].into_iter().flatten().min()
+    }
+
+    fn target(&self, load: Load) -> u16 {
+        let wanted = (load.held + load.demand).max(1).next_power_of_two();
+        u16::try_from(wanted).unwrap_or(u16::MAX).min(self.ceiling)
+    }
+
+    fn start(&self, load: Load) -> Change {
+        if load.demand <= load.waiting {
+            return Change::Keep;
+        }
+        // What is out from former consumers counts as if it were this one's.
+        let room = usize::from(self.target(load)).saturating_sub(load.older);
+        match u16::try_from(room) {
+            Ok(0) | Err(_) => Change::Keep,
+            Ok(prefetch) => Change::Consume(prefetch),
+        }
+    }
+
+    fn follow(&mut self, load: Load, now: Instant) -> Change {
+        self.idle_since = (load.demand == 0).then(|| self.idle_since.unwrap_or(now));
+        if self.idle_since.is_some_and(|since| now >= since + IDLE_AFTER) {
+            return Change::Cancel;
+        }
+        let target = self.target(load);
+        let few_older = load.older <= usize::from(self.current / 8);
+        let low = target <= self.current / 4 && few_older;
+        self.low_since = low.then(|| self.low_since.unwrap_or(now));
+        let grow = target > self.current && few_older && load.demand > load.waiting;
+        let shrink = self.low_since.is_some_and(|since| now >= since + SHRINK_AFTER);
+        if grow || shrink { Change::Consume(target) } else { Change::Keep }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn load(demand: usize, held: usize) -> Load {
+        Load { demand, held, waiting: 0, older: 0 }
+    }
+
+    #[test]
+    fn without_demand_there_is_no_consumer() {
+        assert_eq!(Window::new(2000).adjust(load(0, 0), Instant::now()), Change::Keep);
+    }
+
+    #[test]
+    fn a_new_channel_is_on_probation_and_doubles_with_each_settled_window() {
+        let now = Instant::now();
+        let mut window = Window::new(2000);
+        assert_eq!(window.adjust(load(10_000, 0), now), Change::Consume(32));
+        assert_eq!(window.adjust(load(10_000, 32), now), Change::Keep);
+        window.settled(31);
+        assert_eq!(window.adjust(load(10_000, 1), now), Change::Keep);
+        window.settled(1);
+        assert_eq!(window.adjust(load(10_000, 0), now), Change::Consume(64));
+        for expected in [128, 256, 512, 1024, 2000] {
+            let half = usize::from(window.current());
+            window.settled(half);
+            assert_eq!(window.adjust(load(10_000, 0), now), Change::Consume(expected));
+        }
+        window.settled(100_000);
+        assert_eq!(window.adjust(load(10_000, 0), now), Change::Keep, "quorum queues' ceiling");
+    }
+
+    #[test]
+    fn it_grows_only_when_the_former_consumers_deliveries_are_nearly_settled() {
+        let now = Instant::now();
+        let mut window = Window::new(2000);
+        window.settled(10_000);
+        window.adjust(load(40, 0), now);
+        assert_eq!(window.current(), 64);
+        let busy = Load { demand: 100, held: 9, waiting: 0, older: 9 };
+        assert_eq!(window.adjust(busy, now), Change::Keep);
+        assert_eq!(window.adjust(Load { older: 8, ..busy }, now), Change::Consume(128));
+    }
+
+    #[test]
+    fn it_shrinks_late_and_stops_when_nothing_is_wanted() {
+        let start = Instant::now();
+        let later = |secs| start + Duration::from_millis(secs);
+        let mut window = Window::new(2000);
+        window.settled(100_000);
+        window.adjust(load(1000, 0), start);
+        assert_eq!(window.current(), 1024);
+        assert_eq!(window.adjust(load(100, 0), later(0)), Change::Keep);
+        assert_eq!(window.due(), Some(later(2000)));
+        assert_eq!(window.adjust(load(600, 0), later(1999)), Change::Keep, "a short low is no low");
+        assert_eq!(window.adjust(load(100, 0), later(2000)), Change::Keep);
+        assert_eq!(window.adjust(load(100, 0), later(4000)), Change::Consume(128));
+        assert_eq!(window.adjust(load(0, 100), later(4000)), Change::Keep);
+        assert_eq!(window.adjust(load(0, 100), later(5000)), Change::Cancel);
+        assert_eq!(window.adjust(load(0, 100), later(6000)), Change::Keep);
+        let stuck = Load { demand: 5, held: 100, waiting: 5, older: 105 };
+        assert_eq!(window.adjust(stuck, later(6000)), Change::Keep, "what is wanted is here already");
+        assert_eq!(window.adjust(Load { demand: 6, ..stuck }, later(6000)), Change::Consume(23));
+    }
+}
