@@ -1,10 +1,11 @@
 //! What the protocol half of the simulator and the provider half say to each other.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 
-use crate::job::UnixMillis;
+use super::Faults;
+use crate::job::{Provider, UnixMillis};
 
 /// One request, whole.
 #[derive(Debug, Clone)]
@@ -50,9 +51,41 @@ pub enum StreamLimit {
     To(u32),
 }
 
+/// What a reply is about (ledger).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Subject {
+    /// A push.
+    Push,
+    /// An access token, and how many requests for one there were at that moment.
+    Token {
+        /// With this one.
+        concurrent: u32,
+    },
+}
+
+/// A fault that the protocol half drew for a request, and that the door puts into its provider's words.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Injected {
+    /// 429 though nothing is wrong.
+    Throttle(super::Throttle),
+    /// 5xx though nothing is wrong.
+    ServerError(super::ServerError),
+}
+
+/// Under which circumstances a request is answered.
+#[derive(Debug, Clone, Copy)]
+pub struct Circumstances<'a> {
+    /// The faults in force.
+    pub faults: &'a Faults,
+    /// What was drawn for this request, in place of an acceptance.
+    pub injected: Option<Injected>,
+}
+
 /// What a request deserves.
 #[derive(Debug, Clone)]
 pub struct Reply {
+    /// What it is about.
+    pub subject: Subject,
     /// The HTTP status.
     pub status: u16,
     /// Headers beside `:status`, names in lower case.
@@ -71,18 +104,74 @@ pub struct Reply {
     pub stream_limit: StreamLimit,
     /// Close the connection gracefully after this answer: GOAWAY with this debug data.
     pub goaway: Option<String>,
+    /// Nobody shall come back before that (ledger: `Retry-After` violations).
+    pub retry_after: Option<Duration>,
+    /// How much longer than usual it takes.
+    pub delay: Duration,
 }
 
-/// One provider's behaviour, apart from the protocol below it. One door serves all connections of one listener.
-pub trait Door: Send {
+impl Reply {
+    /// A bare reply about a push.
+    #[must_use]
+    pub fn new(status: u16) -> Self {
+        Self {
+            subject: Subject::Push,
+            status,
+            headers: Vec::new(),
+            body: Bytes::new(),
+            accepted: false,
+            target: None,
+            push: None,
+            reason: None,
+            stream_limit: StreamLimit::Keep,
+            goaway: None,
+            retry_after: None,
+            delay: Duration::ZERO,
+        }
+    }
+}
+
+/// The words of a GOAWAY: its error code and its debug data.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Farewell {
+    /// The error code (RFC 9113, section 7).
+    pub code: u32,
+    /// The debug data.
+    pub debug: String,
+}
+
+/// One provider's behaviour, apart from the protocol below it. One door serves all connections of one listener, on one
+/// thread.
+pub trait Door {
+    /// Whose door it is.
+    fn provider(&self) -> Provider;
+
     /// The stream limit a new connection is given first.
     fn first_stream_limit(&self, client_certificate: bool) -> u32;
 
     /// The limit after [`StreamLimit::Full`].
     fn full_stream_limit(&self) -> u32;
 
+    /// MAX_HEADER_LIST_SIZE, bytes, where the provider announces one.
+    fn header_list_limit(&self) -> Option<u32>;
+
+    /// How long a connection may be without a request, and what it is told then.
+    fn idle(&self) -> (Duration, Farewell);
+
+    /// What a client is told that opens more streams than it may; `None`: the surplus stream is refused, that is all.
+    fn on_excess(&self) -> Option<Farewell>;
+
+    /// The debug data for a GOAWAY with this reason, in the provider's form.
+    fn debug_data(&self, reason: &str) -> String;
+
+    /// The answer to any push in fast mode.
+    fn fast_reply(&self) -> Reply;
+
+    /// Whether a request is a push: faults fall on pushes alone.
+    fn is_push(&self, path: &str) -> bool;
+
     /// What `request` deserves. Time is in the request.
-    fn answer(&mut self, request: &Request) -> Reply;
+    fn answer(&mut self, request: &Request, circumstances: Circumstances<'_>) -> Reply;
 
     /// A connection ended; what was kept for it can go.
     fn closed(&mut self, connection: u64);

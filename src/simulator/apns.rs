@@ -1,1 +1,0 @@
-//! APNs: what Apple would answer.

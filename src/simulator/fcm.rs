@@ -1,1 +1,0 @@
-//! FCM and its token endpoint: what Google would answer.
