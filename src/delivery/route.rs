@@ -165,6 +165,9 @@ impl Route {
 
     /// Puts one push on the wire; false if it came to an end without using a stream.
     fn attempt(&mut self, mut push: Push, now: Instant) -> bool {
+        if !push.envelope.is_live() {
+            return false;
+        }
         let left = push.envelope.deadline(self.settings.default_ttl).saturating_duration_since(now);
         if left.is_zero() {
             let reason = Some("ttl_passed".into());

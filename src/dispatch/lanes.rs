@@ -80,7 +80,7 @@ impl Lanes {
     }
 
     /// Takes up to `count` pushes of `route` out, in the order in which they shall go. Those whose time passed go to
-    /// `exits` and don't count.
+    /// `exits` and don't count; those whose source has taken their job back are dropped: they come again.
     pub fn take(&mut self, route: RouteId, count: usize, now: Instant, exits: &mut Vec<Exit>) -> Vec<Push> {
         let route = &mut self.routes[route.0 as usize];
         let mut taken = Vec::with_capacity(count.min(route.lines.iter().map(VecDeque::len).sum()));
@@ -88,6 +88,9 @@ impl Lanes {
             let Some(lane) = route.next_lane(&self.weights) else { break };
             let push = route.lines[lane].pop_front().expect("the lane that goes next is not empty");
             self.waiting_by_origin[push.envelope.origin.lane.index()] -= 1;
+            if !push.envelope.is_live() {
+                continue;
+            }
             if now >= push.envelope.deadline(route.default_ttl) {
                 exits.push(Exit { push, why: Why::Expired });
                 continue;
@@ -98,21 +101,23 @@ impl Lanes {
         taken
     }
 
-    /// Takes out all whose time has passed, wherever they stand.
+    /// Takes out all whose time has passed, wherever they stand, and drops those whose source has taken their job back.
     pub fn sweep(&mut self, now: Instant, exits: &mut Vec<Exit>) {
         for route in &mut self.routes {
             let ttl = route.default_ttl;
             for line in &mut route.lines {
-                let expired = |push: &Push| now >= push.envelope.deadline(ttl);
-                if !line.iter().any(expired) {
+                let stays = |push: &Push| push.envelope.is_live() && now < push.envelope.deadline(ttl);
+                if line.iter().all(stays) {
                     continue;
                 }
                 for push in std::mem::take(line) {
-                    if expired(&push) {
-                        self.waiting_by_origin[push.envelope.origin.lane.index()] -= 1;
-                        exits.push(Exit { push, why: Why::Expired });
-                    } else {
+                    if stays(&push) {
                         line.push_back(push);
+                        continue;
+                    }
+                    self.waiting_by_origin[push.envelope.origin.lane.index()] -= 1;
+                    if push.envelope.is_live() {
+                        exits.push(Exit { push, why: Why::Expired });
                     }
                 }
             }

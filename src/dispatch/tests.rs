@@ -1,7 +1,9 @@
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use super::{Exit, Lanes, Why, Window};
-use crate::job::fixture::draft;
+use crate::job::fixture::{Remembers, draft};
 use crate::job::{BadTarget, Lane, Provider, RouteId, Target};
 
 const HOUR: Duration = Duration::from_secs(3600);
@@ -125,4 +127,19 @@ fn a_windows_demand_is_cut_by_the_fan_out() {
         window.note(1);
     }
     assert!(window.demand(0) >= 19_000, "and forgotten when it was one of its kind");
+}
+
+/// What a lost connection took back comes again by itself; this delivery of it must not be sent as well.
+#[test]
+fn what_the_source_took_back_is_dropped() {
+    let (mut lanes, now) = (lanes(), Instant::now());
+    let acknowledger = Arc::new(Remembers::default());
+    for tag in 0..4 {
+        let push = draft(tag, 1).acknowledged_by(&acknowledger).seal().push(0);
+        assert!(lanes.admit(push, now).is_ok());
+    }
+    assert_eq!(take(&mut lanes, APNS, 1, now).len(), 1);
+    acknowledger.lost.store(true, Ordering::Relaxed);
+    assert_eq!(take(&mut lanes, APNS, 1, now).len(), 0, "the first that is gone is passed, and so are the others");
+    assert_eq!(lanes.waiting_from(Lane::Normal), 0);
 }

@@ -183,6 +183,13 @@ impl Envelope {
         open == pushes
     }
 
+    /// Whether its source still counts the job as ours. If not (its connection was lost) it comes again by itself, and
+    /// nothing more must be sent or kept of this delivery of it.
+    #[must_use]
+    pub fn is_live(&self) -> bool {
+        self.origin.receipt.acknowledger.is_live()
+    }
+
     /// Charges the job to `budget` for as long as it is held.
     pub fn charge_to(&self, budget: &Arc<MemoryBudget>) {
         self.charge.get_or_init(|| budget.charge(self.footprint()));

@@ -1,5 +1,6 @@
 //! Jobs for unit tests, and an acknowledger that remembers.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Instant;
 
@@ -12,6 +13,7 @@ use super::{Acknowledger, Envelope, FcmTarget, Job, Lane, Origin, Receipt, Route
 pub(crate) struct Remembers {
     pub(crate) settled: Mutex<Vec<u64>>,
     pub(crate) given_back: Mutex<Vec<u64>>,
+    pub(crate) lost: AtomicBool,
 }
 
 impl Acknowledger for Remembers {
@@ -24,7 +26,7 @@ impl Acknowledger for Remembers {
     }
 
     fn is_live(&self) -> bool {
-        true
+        !self.lost.load(Ordering::Relaxed)
     }
 }
 

@@ -11,7 +11,8 @@
 //!
 //! What a job leaves behind (retries, dead letters, returned pushes) is gathered until its last push has ended, so that
 //! a fan-out job makes one retry message, not a thousand. A job of which every push is returned was not touched: its
-//! receipt goes back as it is. Of one that is partly done, the rest comes again as a retry with no delay.
+//! receipt goes back as it is. Of one that is partly done, the rest comes again as a retry with no delay. A job that its
+//! source has taken back meanwhile (the connection was lost) leaves nothing behind: it comes again whole.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -155,7 +156,7 @@ impl Book {
         }
         entry.ended = true;
         let keeps = keeps(&envelope, entry);
-        if !keeps.is_empty() {
+        if !keeps.is_empty() && envelope.is_live() {
             entry.keeping = true;
             due.keeps.push((Arc::clone(&envelope), keeps));
         }

@@ -1,9 +1,10 @@
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use super::{Book, Due, Step};
 use crate::job::Envelope;
-use crate::job::fixture::draft;
+use crate::job::fixture::{Remembers, draft};
 use crate::source::Keep;
 
 fn note(book: &mut Book, step: Step) -> Due {
@@ -96,5 +97,15 @@ fn an_untouched_job_goes_back_whole_and_a_touched_one_as_the_rest_of_it() {
     assert_eq!((&rest.targets[..], rest.attempts, rest.delay), (&[1][..], 0, Duration::ZERO));
     book.kept(&touched, &mut due);
     assert_eq!(settled(&due), [8]);
+    assert!(book.is_empty());
+}
+
+#[test]
+fn a_job_that_its_source_took_back_leaves_nothing_behind() {
+    let acknowledger = Arc::new(Remembers::default());
+    let (mut book, job) = (Book::default(), draft(7, 1).acknowledged_by(&acknowledger).seal());
+    acknowledger.lost.store(true, Ordering::Relaxed);
+    let due = note(&mut book, later(&job, 0, 1, 10));
+    assert!(due.keeps.is_empty(), "it comes again whole; a retry would double it");
     assert!(book.is_empty());
 }
