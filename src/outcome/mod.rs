@@ -20,6 +20,7 @@ mod stage;
 mod tally;
 #[cfg(test)]
 mod tests;
+mod wire;
 
 pub use book::{Book, Due, Step};
 pub use dispose::{Disposition, Left, SHORT_DELAY, dispose};
@@ -29,3 +30,4 @@ pub use settings::{OutcomeSettings, WebhookSettings};
 pub use sink::{AmqpSink, Event, FileSink, Sink, WebhookSink};
 pub use stage::{Keepers, Settlement, run};
 pub use tally::Tally;
+pub use wire::{schema, to_json};
