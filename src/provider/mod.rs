@@ -15,6 +15,7 @@ pub mod fcm;
 pub mod http2;
 mod protocol;
 mod settings;
+pub mod tls;
 
 pub use protocol::{Answer, Credential, Protocol, Request};
 pub use settings::{Endpoint, ProviderSettings};
