@@ -30,6 +30,7 @@ mod settings;
     expect(dead_code, reason = "called by the provider's Protocol, which the credentials' branch brings")
 )]
 mod wording;
+pub mod tls;
 
 pub use protocol::{Answer, Credential, Protocol, Request};
 pub use settings::{Endpoint, ProviderSettings};

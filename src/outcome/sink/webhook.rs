@@ -28,7 +28,7 @@ impl WebhookSink {
     /// # Errors
     /// If its roots of trust can't be read, or the URL is none.
     pub fn new(settings: WebhookSettings) -> Result<Self, String> {
-        let tls = crate::provider::tls_config(settings.extra_roots.as_deref()).map_err(|error| error.to_string())?;
+        let tls = crate::provider::tls::any_http(settings.extra_roots.as_deref()).map_err(|error| error.to_string())?;
         let url: reqwest::Url = settings.url.expose_secret().parse().map_err(|_| "the webhook's URL is none")?;
         let client = reqwest::Client::builder()
             .tls_backend_preconfigured(tls)

@@ -1,0 +1,60 @@
+//! When the next connection may be opened.
+//!
+//! A failure closes the door for 1 s, doubling to 60 s, the second half of it jittered. What counts as success is not
+//! a handshake but an answer: a server that lets everybody in and throws everybody out must not be stormed either.
+
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use crate::flow::Backoff;
+
+/// Pushy's values (PROVIDERS 1.8): Apple takes frequent connects for an attack.
+const WINDOW: Backoff = Backoff { base: Duration::from_secs(1), cap: Duration::from_secs(60) };
+
+/// The door for new connections.
+#[derive(Debug, Default)]
+pub(super) struct ConnectBackoff {
+    failures: u8,
+    opens_at: Option<Instant>,
+}
+
+impl ConnectBackoff {
+    /// A connection failed, or ended before it had answered anything. `sample` in `0.0..1.0`.
+    pub(super) fn failed(&mut self, now: Instant, sample: f64) {
+        self.failures = self.failures.saturating_add(1);
+        self.opens_at = Some(now + WINDOW.delay(self.failures, Duration::ZERO, 0.5 + sample / 2.0));
+    }
+
+    /// A connection answered.
+    pub(super) fn proven(&mut self) {
+        *self = Self::default();
+    }
+
+    /// When it opens, if that is after `now`.
+    pub(super) fn closed_until(&self, now: Instant) -> Option<Instant> {
+        self.opens_at.filter(|at| *at > now)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn it_doubles_from_one_second_to_sixty_and_an_answer_resets_it() {
+        let start = Instant::now();
+        let mut door = ConnectBackoff::default();
+        assert_eq!(door.closed_until(start), None);
+        for seconds in [1, 2, 4, 8, 16, 32, 60, 60] {
+            door.failed(start, 1.0);
+            assert_eq!(door.closed_until(start), Some(start + Duration::from_secs(seconds)));
+        }
+        for _ in 0..300 {
+            door.failed(start, 0.0);
+        }
+        assert_eq!(door.closed_until(start), Some(start + Duration::from_secs(30)), "never less than half");
+        door.proven();
+        assert_eq!(door.closed_until(start), None);
+    }
+}

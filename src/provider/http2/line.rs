@@ -1,0 +1,187 @@
+//! What a connection's task, its stream, its attempts and the pool know in common: a few atomic numbers and a bell.
+//!
+//! Each number has one writer, or is a counter; nothing is decided here. The two texts that come with an end are
+//! behind a lock that is taken when a connection ends, never on the way of a request.
+
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use tokio::sync::Notify;
+use tokio::time::Instant;
+
+use super::frames::{GoAway, Seen};
+
+/// A connection's number, unique within its pool.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct ConnectionId(pub u64);
+
+/// One connection, as everybody sees it.
+#[derive(Debug)]
+pub(super) struct Line {
+    pub(super) id: ConnectionId,
+    /// Rung when room may have grown or the connection has ended; shared by the pool's connections.
+    bell: Arc<Notify>,
+    epoch: Instant,
+    /// Since the epoch, in nanoseconds; written by the stream.
+    last_read: AtomicU64,
+    /// Since the epoch, in nanoseconds; written when an attempt ends.
+    last_used: AtomicU64,
+    /// The server's stream limit; written by the connection's task.
+    limit: AtomicUsize,
+    in_flight: AtomicUsize,
+    settings_seen: AtomicBool,
+    going_away: AtomicBool,
+    proven: AtomicBool,
+    released: AtomicBool,
+    closed: AtomicBool,
+    last_words: Mutex<LastWords>,
+}
+
+#[derive(Debug, Default)]
+struct LastWords {
+    goaway: Option<GoAway>,
+    end: Option<Box<str>>,
+}
+
+impl Line {
+    pub(super) fn new(id: ConnectionId, first_streams: usize, bell: Arc<Notify>) -> Arc<Self> {
+        Arc::new(Self {
+            id,
+            bell,
+            epoch: Instant::now(),
+            last_read: AtomicU64::new(0),
+            last_used: AtomicU64::new(0),
+            limit: AtomicUsize::new(first_streams),
+            in_flight: AtomicUsize::new(0),
+            settings_seen: AtomicBool::new(false),
+            going_away: AtomicBool::new(false),
+            proven: AtomicBool::new(false),
+            released: AtomicBool::new(false),
+            closed: AtomicBool::new(false),
+            last_words: Mutex::default(),
+        })
+    }
+
+    fn now(&self) -> u64 {
+        u64::try_from(self.epoch.elapsed().as_nanos()).unwrap_or(u64::MAX)
+    }
+
+    pub(super) fn opened_at(&self) -> Instant {
+        self.epoch
+    }
+
+    pub(super) fn last_read(&self) -> Instant {
+        self.epoch + Duration::from_nanos(self.last_read.load(Ordering::Relaxed))
+    }
+
+    pub(super) fn last_used(&self) -> Instant {
+        self.epoch + Duration::from_nanos(self.last_used.load(Ordering::Relaxed))
+    }
+
+    /// Bytes came, and this is what was in them.
+    pub(super) fn heard(&self) {
+        self.last_read.store(self.now(), Ordering::Relaxed);
+    }
+
+    pub(super) fn saw(&self, seen: Seen) {
+        match seen {
+            Seen::Settings => self.settings_seen.store(true, Ordering::Release),
+            Seen::GoAway(goaway) => {
+                let mut words = self.last_words.lock().unwrap_or_else(PoisonError::into_inner);
+                // A second GOAWAY may say less than the first.
+                let word = goaway.word.clone().or_else(|| words.goaway.take().and_then(|earlier| earlier.word));
+                tracing::debug!(connection = self.id.0, code = goaway.code, last = goaway.last_stream, ?word, "goaway");
+                words.goaway = Some(GoAway { word, ..goaway });
+                drop(words);
+                self.going_away.store(true, Ordering::Release);
+            }
+        }
+    }
+
+    pub(super) fn has_settings(&self) -> bool {
+        self.settings_seen.load(Ordering::Acquire)
+    }
+
+    pub(super) fn is_going_away(&self) -> bool {
+        self.going_away.load(Ordering::Acquire)
+    }
+
+    /// The word the server gave with its GOAWAY.
+    pub(super) fn goaway_word(&self) -> Option<Box<str>> {
+        let words = self.last_words.lock().unwrap_or_else(PoisonError::into_inner);
+        words.goaway.as_ref().and_then(|goaway| goaway.word.clone())
+    }
+
+    /// Why it ended, for logs.
+    pub(super) fn end(&self) -> Option<Box<str>> {
+        self.last_words.lock().unwrap_or_else(PoisonError::into_inner).end.clone()
+    }
+
+    /// Notes the server's limit; true if it is another than before.
+    pub(super) fn limited_to(&self, limit: usize) -> bool {
+        self.limit.swap(limit, Ordering::AcqRel) != limit
+    }
+
+    pub(super) fn limit(&self) -> usize {
+        self.limit.load(Ordering::Acquire)
+    }
+
+    pub(super) fn in_flight(&self) -> usize {
+        self.in_flight.load(Ordering::Acquire)
+    }
+
+    /// It has answered.
+    pub(super) fn prove(&self) {
+        self.proven.store(true, Ordering::Release);
+    }
+
+    pub(super) fn is_proven(&self) -> bool {
+        self.proven.load(Ordering::Acquire)
+    }
+
+    /// The pool uses it for nothing new.
+    pub(super) fn release(&self) {
+        self.released.store(true, Ordering::Release);
+    }
+
+    pub(super) fn is_released(&self) -> bool {
+        self.released.load(Ordering::Acquire)
+    }
+
+    /// It has ended; said before its streams learn of it.
+    pub(super) fn close(&self, end: &str) {
+        self.last_words.lock().unwrap_or_else(PoisonError::into_inner).end = Some(end.into());
+        self.closed.store(true, Ordering::Release);
+    }
+
+    pub(super) fn is_closed(&self) -> bool {
+        self.closed.load(Ordering::Acquire)
+    }
+
+    pub(super) fn ring(&self) {
+        self.bell.notify_one();
+    }
+}
+
+/// The right to one stream of a connection; given back when dropped.
+#[derive(Debug)]
+pub(super) struct Slot(Arc<Line>);
+
+impl Slot {
+    pub(super) fn take(line: &Arc<Line>) -> Self {
+        line.in_flight.fetch_add(1, Ordering::AcqRel);
+        Self(Arc::clone(line))
+    }
+
+    pub(super) fn line(&self) -> &Line {
+        &self.0
+    }
+}
+
+impl Drop for Slot {
+    fn drop(&mut self) {
+        self.0.last_used.store(self.0.now(), Ordering::Relaxed);
+        self.0.in_flight.fetch_sub(1, Ordering::AcqRel);
+    }
+}

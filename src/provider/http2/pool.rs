@@ -1,0 +1,439 @@
+//! One route's connections.
+
+use std::future::pending;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures::FutureExt;
+use h2::client::SendRequest;
+use http::uri::{Authority, Parts, Scheme};
+use http::{Method, Uri};
+use rustls::ClientConfig;
+use rustls::pki_types::ServerName;
+use tokio::sync::Notify;
+use tokio::time::{Instant, sleep_until};
+use tokio_rustls::TlsConnector;
+use tokio_util::task::AbortOnDropHandle;
+
+use super::attempt::Attempt;
+use super::backoff::ConnectBackoff;
+use super::connect::{self, Destination, Opened, Resolver};
+use super::failure::{Failure, FailureKind};
+use super::line::{ConnectionId, Line, Slot};
+use super::options::PoolOptions;
+use crate::provider::{Endpoint, Request};
+use crate::verdict::{ConnectionEffect, Sent};
+
+/// So many suspect answers in a row retire a connection (PROVIDERS 1.6: after N consecutive `InternalServerError`).
+const SUSPICIONS: u8 = 3;
+/// While a new connection has not answered, no other is opened, but for no longer than this: some requests are never
+/// answered (PROVIDERS 1.6, "silent streams"), and one of them must not stop growth.
+const PROOF_PATIENCE: Duration = Duration::from_secs(2);
+
+/// Why there can be no pool for an endpoint.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum PoolError {
+    /// The host is neither a name nor an address.
+    Host(String),
+}
+
+impl std::fmt::Display for PoolError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let PoolError::Host(host) = self;
+        write!(f, "`{host}` is neither a host name nor an address")
+    }
+}
+
+impl std::error::Error for PoolError {}
+
+/// A snapshot for metrics and status.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct PoolStatus {
+    /// Connections in use.
+    pub open: usize,
+    /// Those of them that have answered.
+    pub proven: usize,
+    /// One is being opened.
+    pub connecting: bool,
+    /// Connections that only finish what they carry.
+    pub draining: usize,
+    /// Streams in flight on all of them.
+    pub in_flight: usize,
+    /// Streams that the connections in use may carry at once, as the servers' limits are now.
+    pub stream_limit: usize,
+    /// Why the last connection could not be opened or ended early; empty once one has answered since.
+    pub last_failure: Option<String>,
+}
+
+/// One route's connections to one endpoint. It belongs to one task; must be used within a tokio runtime.
+pub struct Pool {
+    destination: Destination,
+    authority: Authority,
+    options: Arc<PoolOptions>,
+    connections: Vec<Connection>,
+    connecting: Option<AbortOnDropHandle<Result<Opened, Failure>>>,
+    backoff: ConnectBackoff,
+    bell: Arc<Notify>,
+    last_id: u64,
+    /// Growth was asked for and not granted: `changed` wakes the owner when it may ask again.
+    unmet: bool,
+    last_failure: Option<Failure>,
+}
+
+struct Connection {
+    line: Arc<Line>,
+    /// None: nothing new goes out on it.
+    requests: Option<SendRequest<Bytes>>,
+    /// Whether it has carried a request: the first one fills HPACK's table.
+    used: bool,
+    /// It has answered, and the backoff knows.
+    counted: bool,
+    suspicions: u8,
+}
+
+impl Connection {
+    /// Streams it may carry at once, now.
+    fn limit(&self, options: &PoolOptions) -> usize {
+        if self.requests.is_none() || self.line.is_closed() || self.line.is_going_away() {
+            return 0;
+        }
+        let limit = self.line.limit().min(options.max_streams);
+        if self.line.is_proven() { limit } else { limit.min(options.first_streams) }
+    }
+
+    fn room(&self, options: &PoolOptions) -> usize {
+        self.limit(options).saturating_sub(self.line.in_flight())
+    }
+
+    /// It is given nothing new. Once what it carries has ended, h2 closes it by itself, for nobody holds it any more.
+    fn retire(&mut self) {
+        self.requests = None;
+        self.line.release();
+    }
+
+    fn is_in_use(&self) -> bool {
+        self.requests.is_some()
+    }
+
+    /// Whether it is still to be proven, and there is hope that it soon will be.
+    fn is_on_probation(&self, now: Instant) -> bool {
+        self.is_in_use() && !self.line.is_proven() && now < self.line.opened_at() + PROOF_PATIENCE
+    }
+}
+
+impl Pool {
+    /// A pool without connections. `tls` offers `h2` alone (see [`crate::provider::tls::http2`]).
+    ///
+    /// # Errors
+    /// [`PoolError`] if the endpoint's host can't be one.
+    pub fn new(
+        endpoint: &Endpoint,
+        tls: Arc<ClientConfig>,
+        options: PoolOptions,
+        resolver: Resolver,
+    ) -> Result<Self, PoolError> {
+        let bad_host = || PoolError::Host(endpoint.host.clone());
+        let name = ServerName::try_from(endpoint.host.clone()).map_err(|_| bad_host())?;
+        let destination = Destination {
+            host: endpoint.host.clone(),
+            port: endpoint.port,
+            name,
+            tls: TlsConnector::from(tls),
+            resolver,
+        };
+        Ok(Self {
+            authority: authority(endpoint).ok_or_else(bad_host)?,
+            destination,
+            options: Arc::new(options),
+            connections: Vec::new(),
+            connecting: None,
+            backoff: ConnectBackoff::default(),
+            bell: Arc::new(Notify::new()),
+            last_id: 0,
+            unmet: false,
+            last_failure: None,
+        })
+    }
+
+    /// How many requests could be sent now.
+    #[must_use]
+    pub fn room(&self) -> usize {
+        self.connections.iter().map(|connection| connection.room(&self.options)).sum()
+    }
+
+    /// Says that `wanted` requests could be sent now if there were room for them. Opens one more connection if there
+    /// is not, and if the limits, a connection that is just coming up, and the backoff permit it; else
+    /// [`changed`](Self::changed) tells when to ask again.
+    pub fn grow(&mut self, wanted: usize) {
+        self.sweep();
+        let now = Instant::now();
+        let in_use = self.connections.iter().filter(|connection| connection.is_in_use()).count();
+        self.unmet = wanted > self.room() && in_use < self.options.max_connections;
+        if self.unmet && self.may_open(now) {
+            self.unmet = false;
+            self.open();
+        }
+    }
+
+    fn may_open(&self, now: Instant) -> bool {
+        // Those that only finish what they carry are bounded too: a server that says GOAWAY after each request must
+        // not make us hold sockets without end.
+        self.connecting.is_none()
+            && self.connections.len() < 2 * self.options.max_connections
+            && self.backoff.closed_until(now).is_none()
+            && !self.connections.iter().any(|connection| connection.is_on_probation(now))
+    }
+
+    fn open(&mut self) {
+        let options = Arc::clone(&self.options);
+        let bell = Arc::clone(&self.bell);
+        let first_streams = options.first_streams;
+        self.last_id += 1;
+        let id = ConnectionId(self.last_id);
+        let line = move || Line::new(id, first_streams, Arc::clone(&bell));
+        let opening = connect::open(self.destination.clone(), options, line);
+        self.connecting = Some(AbortOnDropHandle::new(tokio::spawn(opening)));
+    }
+
+    /// Sends a request on the connection that has the most room.
+    ///
+    /// # Errors
+    /// The request itself, if there is no [room](Self::room).
+    #[expect(clippy::result_large_err, reason = "the request goes back by value, to be sent later")]
+    pub fn send(&mut self, request: Request) -> Result<Attempt, Request> {
+        let options = &self.options;
+        let best = self.connections.iter_mut().max_by_key(|connection| connection.room(options));
+        let Some(connection) = best.filter(|connection| connection.room(options) > 0) else { return Err(request) };
+        Ok(connection.send(request, &self.authority, options))
+    }
+
+    /// Notes what an answer, or the lack of one, meant for the connection it came by.
+    pub fn note(&mut self, connection: ConnectionId, effect: ConnectionEffect) {
+        let Some(connection) = self.connections.iter_mut().find(|known| known.line.id == connection) else { return };
+        match effect {
+            ConnectionEffect::Keep => connection.suspicions = 0,
+            ConnectionEffect::Retire => connection.retire(),
+            ConnectionEffect::Suspect => {
+                connection.suspicions += 1;
+                if connection.suspicions >= SUSPICIONS {
+                    connection.retire();
+                }
+            }
+        }
+    }
+
+    /// Waits until room may have grown, a connection was opened or lost, or growth that was not granted may be asked
+    /// for again. Also closes idle connections. Cancel-safe.
+    pub async fn changed(&mut self) {
+        loop {
+            let bell = Arc::clone(&self.bell);
+            let wake_at = self.wake_at(Instant::now());
+            let opened = async {
+                match &mut self.connecting {
+                    Some(opening) => opening.await,
+                    None => pending().await,
+                }
+            };
+            tokio::select! {
+                opened = opened => {
+                    self.connecting = None;
+                    self.opened(opened.unwrap_or_else(|error| {
+                        Err(Failure::connecting(FailureKind::ConnectFailed, error))
+                    }));
+                    return;
+                }
+                () = bell.notified() => {
+                    self.sweep();
+                    return;
+                }
+                () = sleep_until_some(wake_at) => {
+                    let now = Instant::now();
+                    self.sweep();
+                    self.close_idle(now);
+                    if self.unmet && self.may_open(now) {
+                        return;
+                    }
+                }
+            }
+        }
+    }
+
+    /// When there is something to do by time alone.
+    fn wake_at(&self, now: Instant) -> Option<Instant> {
+        let idle = self
+            .connections
+            .iter()
+            .filter(|connection| connection.is_in_use() && connection.line.in_flight() == 0)
+            .map(|connection| connection.line.last_used() + self.options.idle_timeout);
+        let in_use = self.connections.iter().filter(|connection| connection.is_in_use()).count();
+        // An attempt may end without anybody ringing here: look again after a whole idle time.
+        let later = (in_use > 0).then(|| now + self.options.idle_timeout);
+        let retry = self.unmet.then(|| self.backoff.closed_until(now)).flatten();
+        let patience = self
+            .connections
+            .iter()
+            .filter(|connection| self.unmet && connection.is_on_probation(now))
+            .map(|connection| connection.line.opened_at() + PROOF_PATIENCE);
+        idle.chain(later).chain(retry).chain(patience).min()
+    }
+
+    fn opened(&mut self, result: Result<Opened, Failure>) {
+        match result {
+            Ok(Opened { line, requests }) => {
+                let requests = Some(requests);
+                self.connections.push(Connection { line, requests, used: false, counted: false, suspicions: 0 });
+            }
+            Err(failure) => self.failed(failure),
+        }
+    }
+
+    fn failed(&mut self, failure: Failure) {
+        tracing::debug!(host = self.destination.host, %failure, "no connection");
+        self.backoff.failed(Instant::now(), fastrand::f64());
+        self.last_failure = Some(failure);
+    }
+
+    /// Settles what the lines say: what was proven, what is going away, what has ended.
+    fn sweep(&mut self) {
+        for connection in &mut self.connections {
+            if connection.line.is_proven() && !connection.counted {
+                connection.counted = true;
+                self.backoff.proven();
+                self.last_failure = None;
+            }
+        }
+        let mut early = Vec::new();
+        for connection in &mut self.connections {
+            let ends = connection.line.is_going_away() || connection.line.is_closed();
+            if ends && connection.is_in_use() {
+                connection.retire();
+                if !connection.counted {
+                    early.push(Arc::clone(&connection.line));
+                }
+            }
+        }
+        for line in early {
+            let failure = Failure::new(FailureKind::ConnectionLost, Sent::No).with_word(line.goaway_word());
+            self.failed(match line.end() {
+                Some(end) => failure.detailed(end),
+                None => failure,
+            });
+        }
+        self.connections.retain(|connection| !connection.line.is_closed());
+    }
+
+    fn close_idle(&mut self, now: Instant) {
+        let idle_timeout = self.options.idle_timeout;
+        for connection in &mut self.connections {
+            let idle = connection.line.in_flight() == 0 && now >= connection.line.last_used() + idle_timeout;
+            if idle && connection.is_in_use() {
+                connection.retire();
+            }
+        }
+    }
+
+    /// How it stands.
+    #[must_use]
+    pub fn status(&self) -> PoolStatus {
+        let mut status = PoolStatus {
+            connecting: self.connecting.is_some(),
+            last_failure: self.last_failure.as_ref().map(ToString::to_string),
+            ..PoolStatus::default()
+        };
+        for connection in self.connections.iter().filter(|connection| !connection.line.is_closed()) {
+            status.in_flight += connection.line.in_flight();
+            status.stream_limit += connection.limit(&self.options);
+            if connection.is_in_use() && !connection.line.is_going_away() {
+                status.open += 1;
+                status.proven += usize::from(connection.line.is_proven());
+            } else {
+                status.draining += 1;
+            }
+        }
+        status
+    }
+}
+
+impl Connection {
+    fn send(&mut self, request: Request, authority: &Authority, options: &PoolOptions) -> Attempt {
+        let Request { path, mut headers, body } = request;
+        if self.used {
+            for name in &options.volatile_headers {
+                // h2 doesn't put a sensitive value into HPACK's table, and still uses the name if that is in it.
+                if let Some(value) = headers.get_mut(name) {
+                    value.set_sensitive(true);
+                }
+            }
+        }
+        self.used = true;
+        let slot = Slot::take(&self.line);
+        match self.start(uri(authority, path), headers, body) {
+            Ok(response) => Attempt::started(response, slot, options.request_timeout),
+            Err(error) => {
+                self.retire();
+                let kind =
+                    if error.is_go_away() { FailureKind::GoAway } else { FailureKind::ConnectionLost };
+                let failure = Failure::connecting(kind, &error).with_word(self.line.goaway_word());
+                Attempt::unsent(failure, self.line.id)
+            }
+        }
+    }
+
+    fn start(
+        &mut self,
+        uri: Uri,
+        headers: http::HeaderMap,
+        body: Bytes,
+    ) -> Result<h2::client::ResponseFuture, h2::Error> {
+        let requests = self.requests.as_mut().expect("a connection with room is in use");
+        // When the limit fell under what is in flight, h2 queues one stream and takes no other through the same
+        // handle until that one is open. Our count is below the limit, so this passes soon: go by a fresh handle.
+        let ready = futures::future::poll_fn(|cx| requests.poll_ready(cx)).now_or_never();
+        let mut fresh;
+        let requests = match ready {
+            Some(result) => {
+                result?;
+                requests
+            }
+            None => {
+                fresh = requests.clone();
+                &mut fresh
+            }
+        };
+        let mut message = http::Request::new(());
+        *message.method_mut() = Method::POST;
+        *message.uri_mut() = uri;
+        *message.headers_mut() = headers;
+        let (response, mut stream) = requests.send_request(message, body.is_empty())?;
+        if !body.is_empty() {
+            // Fails only if the stream has ended already; the response says how.
+            let _ = stream.send_data(body, true);
+        }
+        Ok(response)
+    }
+}
+
+fn uri(authority: &Authority, path: http::uri::PathAndQuery) -> Uri {
+    let mut parts = Parts::default();
+    parts.scheme = Some(Scheme::HTTPS);
+    parts.authority = Some(authority.clone());
+    parts.path_and_query = Some(path);
+    Uri::from_parts(parts).expect("scheme, authority and path make a URI")
+}
+
+/// Host and port as `:authority` has them: the port only if it is not 443, an IPv6 address in brackets.
+fn authority(endpoint: &Endpoint) -> Option<Authority> {
+    let host = if endpoint.host.contains(':') { format!("[{}]", endpoint.host) } else { endpoint.host.clone() };
+    match endpoint.port {
+        443 => host.parse().ok(),
+        port => format!("{host}:{port}").parse().ok(),
+    }
+}
+
+async fn sleep_until_some(at: Option<Instant>) {
+    match at {
+        Some(at) => sleep_until(at).await,
+        None => pending().await,
+    }
+}
