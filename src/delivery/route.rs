@@ -355,14 +355,15 @@ impl Route {
             CircuitState::Closed => RouteState::Ready,
         };
         let rate = self.gate.rate();
+        let pool = self.pool.status();
         let status = RouteStatus {
             state,
-            reason: self.trouble.clone().or_else(|| self.pool.trouble()),
+            reason: self.trouble.clone().or(pool.last_failure),
             in_flight: self.under_way(),
             on_shelf: self.shelf.len(),
             concurrency_limit: self.gate.concurrency_limit(),
             rate: rate.is_finite().then_some(rate),
-            connections: self.pool.connections(),
+            connections: pool.open,
             free_streams: self.pool.room(),
             attempts: self.attempts,
             retries: self.retries,

@@ -57,7 +57,7 @@ async fn a_withdrawal_may_cross_with_a_chunk() {
 async fn sending_more_than_asked_is_a_bug() {
     let (mut outlet, inlet) = pair();
     inlet.want(1);
-    outlet.demand();
+    assert_eq!(outlet.demand(), 1);
     let _ = outlet.send(vec![1, 2]).await;
 }
 
@@ -90,7 +90,7 @@ async fn flow_1_7_no_demand_stops_the_producer_and_demand_wakes_it() {
 async fn what_was_sent_arrives_after_the_producer_left_and_an_end_is_seen() {
     let (mut outlet, mut inlet) = pair();
     inlet.want(2);
-    outlet.demand();
+    assert_eq!(outlet.demand(), 2);
     outlet.send(vec![7]).await.expect("the consumer is there");
     drop(outlet);
     assert_eq!(inlet.recv().await, Some(vec![7]));

@@ -2,8 +2,9 @@
 //!
 //! Code says what happened by calling a method; what it is called, and which labels it has, is decided here.
 
-use std::sync::Arc;
+use std::collections::HashSet;
 use std::sync::atomic::AtomicU64;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use prometheus_client::encoding::text::encode;
@@ -157,8 +158,10 @@ pub struct RouteGauges {
     pub credential_expires: Option<UnixMillis>,
 }
 
-/// Reasons are the provider's own words: an open set. This many of them are told apart, the rest is `other`, so that a
-/// provider gone mad can't fill our memory.
+/// Reasons are the provider's own words: an open set. So many of them are told apart, the rest is `other`, so that a
+/// provider gone mad can't fill our memory and everybody's scrapes.
+const MAX_REASONS: usize = 128;
+/// A reason's label is cut here.
 const MAX_REASON_BYTES: usize = 64;
 const FAST: [f64; 14] = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0];
 const SLOW: [f64; 16] =
@@ -196,6 +199,7 @@ pub struct Metrics {
     unsettled: Family<SourceLabels, Gauge>,
     outcome_events: Family<SinkLabels, Counter>,
     memory_held: Gauge,
+    reasons: Mutex<HashSet<String>>,
 }
 
 impl Default for Metrics {
@@ -219,6 +223,7 @@ impl Default for Metrics {
             unsettled: Family::default(),
             outcome_events: Family::default(),
             memory_held: Gauge::default(),
+            reasons: Mutex::default(),
         };
         metrics.register();
         metrics
@@ -274,7 +279,7 @@ impl Metrics {
             provider: end.provider,
             lane: end.lane,
             outcome: end.outcome,
-            reason: bounded(end.reason),
+            reason: self.reason(end.reason),
         };
         self.pushes.get_or_create(&labels).inc();
         let latency = LatencyLabels { provider: end.provider, lane: end.lane };
@@ -288,7 +293,7 @@ impl Metrics {
 
     /// A push will be tried again.
     pub fn retry(&self, provider: Provider, reason: &str) {
-        self.retries.get_or_create(&RetryLabels { provider, reason: bounded(reason) }).inc();
+        self.retries.get_or_create(&RetryLabels { provider, reason: self.reason(reason) }).inc();
     }
 
     /// Pushes waiting for a route in a lane.
@@ -322,6 +327,22 @@ impl Metrics {
         self.memory_held.set(gauge(bytes));
     }
 
+    /// A reason as a label: cut, and `other` once there are too many.
+    fn reason(&self, reason: &str) -> String {
+        if reason.is_empty() {
+            return String::new();
+        }
+        let reason = cut(reason);
+        let mut known = self.reasons.lock().unwrap_or_else(PoisonError::into_inner);
+        if !known.contains(reason) {
+            if known.len() >= MAX_REASONS {
+                return "other".to_owned();
+            }
+            known.insert(reason.to_owned());
+        }
+        reason.to_owned()
+    }
+
     /// All of it, as OpenMetrics text.
     #[must_use]
     pub fn render(&self) -> String {
@@ -331,12 +352,39 @@ impl Metrics {
     }
 }
 
-/// A reason as a label: cut, so that a provider's long story stays out of every scrape.
-fn bounded(reason: &str) -> String {
-    let end = reason.char_indices().map(|(at, c)| at + c.len_utf8()).take_while(|&end| end <= MAX_REASON_BYTES).last();
-    reason[..end.unwrap_or(0)].to_owned()
+/// Cut at a character's end.
+fn cut(reason: &str) -> &str {
+    let ends = reason.char_indices().map(|(at, c)| at + c.len_utf8());
+    &reason[..ends.take_while(|&end| end <= MAX_REASON_BYTES).last().unwrap_or(0)]
 }
 
 fn gauge(value: usize) -> i64 {
     i64::try_from(value).unwrap_or(i64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_those_of_the_contract_and_reasons_are_bounded() {
+        let metrics = Metrics::default();
+        let app = Arc::from("chat");
+        let end = |reason: &str| {
+            let (provider, lane, took) = (Provider::Apns, Lane::High, Duration::from_millis(20));
+            metrics.ended(&PushEnd { app: &app, provider, lane, outcome: "rejected", reason, took });
+        };
+        for nth in 0..1_000 {
+            end(&format!("{}é{nth}", "x".repeat(60)));
+            end(&format!("Reason{nth}"));
+        }
+        metrics.jobs(SourceName::Amqp, Lane::Low, JobResult::Accepted, 3);
+        metrics.retry(Provider::Fcm, "timeout");
+        let text = metrics.render();
+        assert!(text.contains("tidegate_jobs_total{source=\"amqp\",lane=\"low\",result=\"accepted\"} 3"), "{text}");
+        assert!(text.contains("tidegate_retries_total{provider=\"fcm\",reason=\"other\"} 1"));
+        assert!(text.contains("tidegate_push_seconds_bucket{le=\"0.025\",provider=\"apns\",lane=\"high\"} 2000"));
+        assert!(text.lines().filter(|line| line.starts_with("tidegate_pushes_total")).count() <= MAX_REASONS + 1);
+        assert!(text.contains("reason=\"other\""));
+    }
 }
