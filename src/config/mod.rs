@@ -106,13 +106,17 @@ pub fn parse(
     let root = walk::walk(&root, &mut report, &covered);
     let files = Files { base_dir, variables: &variables };
     let settings = Meaning { files, report: &mut report, now: SystemTime::now() }.settings(&root);
-    let problems = Problems(report.finish(&sources, &covered));
+    let mut problems = Problems(report.finish(&sources, &covered));
     match settings {
         Some(settings) if problems.errors() == 0 => {
             let effective = effective::print(&root, &sources);
             Ok(Loaded { settings, warnings: problems.0, effective })
         }
-        _ => Err(problems),
+        _ => {
+            // A warning that something is absent altogether is of use only where the rest is right.
+            problems.0.retain(|problem| problem.severity == Severity::Error || problem.place.is_some());
+            Err(problems)
+        }
     }
 }
 
