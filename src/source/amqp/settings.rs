@@ -19,7 +19,8 @@ pub struct AmqpSettings {
     pub queues: Vec<QueueSettings>,
     /// Unsettled jobs per queue, at most. Default 2,000; see ENGINEERING on quorum queues' ceiling.
     pub max_prefetch: u16,
-    /// A message redelivered more often than this is a dead letter (poison). Default 20.
+    /// A message redelivered more often than this is a dead letter (poison). Default 100, at most 150: the queue's own
+    /// `x-delivery-limit` is 200, the backstop.
     pub max_deliveries: u32,
     /// Further roots of trust (PEM) for `amqps://`.
     pub extra_roots: Option<String>,

@@ -1,0 +1,123 @@
+//! `[apps]` and `[providers]`.
+
+use super::Meaning;
+use crate::config::credentials;
+use crate::config::section::Section;
+use crate::config::value::Value;
+use crate::delivery::RouteSettings;
+use crate::flow::Rate;
+use crate::job::Provider;
+use crate::pipeline::AppSettings;
+use crate::provider::apns::{ApnsCredential, ApnsSettings};
+use crate::provider::fcm::FcmSettings;
+use crate::provider::{Endpoint, ProviderSettings};
+
+impl Meaning<'_> {
+    pub(super) fn apps(&mut self, root: &Section) -> Option<Vec<AppSettings>> {
+        let providers = root.always("providers");
+        for section in [providers.always("apns"), providers.always("fcm")] {
+            // Nothing may use them yet; what is wrong with them is said nevertheless.
+            let _ = (self.endpoint(section), self.limits_of(section));
+        }
+        let apps = root.sections("apps");
+        if apps.is_empty() {
+            let message = "no app is configured: every job will be a dead letter";
+            self.report.warning("apps", None, message, "add [apps.<name>.apns] or [apps.<name>.fcm]");
+        }
+        let apps: Vec<Option<AppSettings>> = apps.iter().map(|app| self.app(app)).collect();
+        let mut apps = apps.into_iter().collect::<Option<Vec<_>>>()?;
+        apps.sort_by(|one, other| one.name.cmp(&other.name));
+        Some(apps)
+    }
+
+    fn app(&mut self, section: &Section) -> Option<AppSettings> {
+        let apns = section.section("apns").map(|route| {
+            let provider = self.apns(route).map(ProviderSettings::Apns);
+            (Provider::Apns, provider, self.limits_of(route))
+        });
+        let fcm = section.section("fcm").map(|route| {
+            let provider = self.fcm(route).map(ProviderSettings::Fcm);
+            (Provider::Fcm, provider, self.limits_of(route))
+        });
+        let routes = [apns, fcm].into_iter().flatten().map(|(name, provider, limits)| Some((name, provider?, limits?)));
+        Some(AppSettings { name: section.name.clone(), routes: routes.collect::<Option<Vec<_>>>()? })
+    }
+
+    fn apns(&mut self, section: &Section) -> Option<ApnsSettings> {
+        let endpoint = self.endpoint(section);
+        let credential = match section.entry("certificate_file").value {
+            Some(_) => {
+                self.certificate(section).map(|(chain_pem, key_pem)| ApnsCredential::Certificate { chain_pem, key_pem })
+            }
+            None => self.apns_key(section),
+        };
+        Some(ApnsSettings { endpoint: endpoint?, topic: section.text("topic")?, credential: credential? })
+    }
+
+    fn apns_key(&mut self, section: &Section) -> Option<ApnsCredential> {
+        let (key_pem, ()) = self.secret_file(section.entry("key_file"), credentials::p8)?;
+        Some(ApnsCredential::Token { key_pem, key_id: section.text("key_id")?, team_id: section.text("team_id")? })
+    }
+
+    fn fcm(&mut self, section: &Section) -> Option<FcmSettings> {
+        let endpoint = self.endpoint(section);
+        let entry = section.entry("service_account_file");
+        let account = self.secret_file(entry, |text| Ok(credentials::service_account(text)));
+        let account = match account?.1 {
+            Ok(account) => account,
+            Err(troubles) => {
+                let path = section.text("service_account_file").map(|name| self.files.resolve(&name));
+                let path = path.unwrap_or_default();
+                for (what, remedy) in troubles {
+                    self.wrong(entry, (format!("{} {what}", path.display()), remedy));
+                }
+                return None;
+            }
+        };
+        Some(FcmSettings { endpoint: endpoint?, account })
+    }
+
+    fn endpoint(&mut self, section: &Section) -> Option<Endpoint> {
+        let extra_roots = self.extra_roots(section);
+        let Some(Value::Endpoint { host, port, .. }) = &section.entry("endpoint").value else { return None };
+        Some(Endpoint { host: host.clone(), port: *port, extra_roots: extra_roots? })
+    }
+
+    fn limits_of(&mut self, section: &Section) -> Option<RouteSettings> {
+        let Some(Value::Rate(rate)) = section.entry("rate").value else { return None };
+        let (min_concurrency, max_concurrency) = self.concurrency(section.always("concurrency"))?;
+        Some(RouteSettings {
+            rate,
+            burst: section.whole("burst").unwrap_or_else(|| default_burst(rate)),
+            min_concurrency,
+            max_concurrency,
+            connections: section.whole("connections")?,
+            request_timeout: section.duration("request_timeout")?,
+            max_attempts: section.whole("max_attempts")?,
+            default_ttl: section.duration("default_ttl")?,
+        })
+    }
+
+    fn concurrency(&mut self, section: &Section) -> Option<(u32, u32)> {
+        let (min, max): (u32, u32) = (section.whole("min")?, section.whole("max")?);
+        if min > max {
+            // Where both are inherited it is said of the provider's own table.
+            let here = [section.entry("max"), section.entry("min")];
+            let own = here.into_iter().find(|entry| entry.span.is_some() && section.owns(entry));
+            if let Some(entry) = own {
+                let message = format!("min is {min}, max only {max}");
+                self.wrong(entry, (message, "let min be at most max".to_owned()));
+            }
+            return None;
+        }
+        Some((min, max))
+    }
+}
+
+/// What the rate passes in 100 ms, at least 1: a tenth of a second's worth is soon enough for any provider to notice,
+/// and small beside what is in flight.
+fn default_burst(rate: Option<Rate>) -> u32 {
+    let Some(rate) = rate else { return 1 };
+    let cells = u128::from(rate.cells.get()) * 100 / rate.per.as_millis().max(1);
+    u32::try_from(cells).unwrap_or(u32::MAX).max(1)
+}
