@@ -38,7 +38,7 @@ impl Simulate {
 }
 
 async fn simulate(settings: SimulatorSettings, folder: PathBuf) -> Exit {
-    let simulator = match simulator::start(settings).await {
+    let simulator = match simulator::start(settings) {
         Ok(simulator) => simulator,
         Err(error) => return fail(Exit::Unavailable, error),
     };

@@ -13,6 +13,7 @@ use futures::stream::{self, StreamExt};
 use serde_json::Value;
 use tempfile::TempDir;
 use tidegate::job::Lane;
+use tidegate::provider::apns::ApnsCredential;
 use tidegate::simulator::{self, Simulator, SimulatorSettings};
 use tidegate::source::amqp::{AmqpSettings, Names, PrivateBroker, Publisher, declare, enqueue};
 use tokio_util::sync::CancellationToken;
@@ -47,7 +48,7 @@ impl World {
     pub async fn start(simulator: SimulatorSettings) -> Self {
         let _ = rustls::crypto::ring::default_provider().install_default();
         let broker = PrivateBroker::start().await.expect("a private RabbitMQ starts");
-        let simulator = simulator::start(simulator).await.expect("the simulators start");
+        let simulator = simulator::start(simulator).expect("the simulators start");
         let folder = tempfile::tempdir().expect("a temporary folder");
         simulator.write_credentials(folder.path()).expect("credentials are written");
         let world = Self { broker, simulator, folder };
@@ -99,7 +100,7 @@ service_account_file = "service-account.json"
             uri = self.broker.uri(),
             apns = self.simulator.apns_address().port(),
             fcm = self.simulator.fcm_address().port(),
-            team = simulator::TEAM_ID,
+            team = team_id(&self.simulator),
         )
         .expect("writing to a String does not fail");
         let path = self.folder.path().join("tidegate.toml");
@@ -125,6 +126,24 @@ service_account_file = "service-account.json"
         });
         sends.buffer_unordered(500).for_each(|()| async {}).await;
         close.cancel();
+    }
+
+    /// Publishes one job whose `timestamp` says that it was accepted so long ago.
+    pub async fn publish_aged(&self, lane: Lane, id: &str, body: Bytes, age: Duration) {
+        let uri = self.broker.uri();
+        let connection = lapin::Connection::connect(&uri, lapin::ConnectionProperties::default());
+        let connection = connection.await.expect("the broker is there");
+        let channel = connection.create_channel().await.expect("a channel opens");
+        channel.confirm_select(Default::default()).await.expect("confirms are on");
+        let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).expect("after 1970");
+        let properties = lapin::BasicProperties::default()
+            .with_message_id(id.into())
+            .with_delivery_mode(2)
+            .with_timestamp((now - age).as_secs());
+        let queue = format!("tidegate.jobs.{lane}");
+        let published = channel.basic_publish("".into(), queue.into(), Default::default(), &body, properties).await;
+        published.expect("it is written").await.expect("it is confirmed");
+        let _ = connection.close(200, "done".into()).await;
     }
 
     /// Messages ready in a queue (those unsettled with a consumer are not counted).
@@ -153,6 +172,13 @@ service_account_file = "service-account.json"
         }
         let _ = connection.close(200, "done".into()).await;
         taken
+    }
+}
+
+fn team_id(simulator: &Simulator) -> String {
+    match simulator.apns_credential() {
+        ApnsCredential::Token { team_id, .. } => team_id,
+        ApnsCredential::Certificate { .. } => unreachable!("the simulator's first credential is a token"),
     }
 }
 
@@ -212,6 +238,14 @@ impl Served {
     pub async fn get(&self, path: &str) -> (u16, String) {
         let answer = reqwest::Client::builder().no_proxy().build().expect("a client");
         let answer = answer.get(format!("http://{}{path}", self.address)).send().await.expect("the door answers");
+        (answer.status().as_u16(), answer.text().await.expect("the answer is text"))
+    }
+
+    /// The same with a bearer token.
+    pub async fn get_with(&self, path: &str, token: &str) -> (u16, String) {
+        let client = reqwest::Client::builder().no_proxy().build().expect("a client");
+        let answer = client.get(format!("http://{}{path}", self.address)).bearer_auth(token).send().await;
+        let answer = answer.expect("the door answers");
         (answer.status().as_u16(), answer.text().await.expect("the answer is text"))
     }
 

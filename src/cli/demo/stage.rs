@@ -20,7 +20,7 @@ use crate::outcome::{OutcomeKind, OutcomeSettings};
 use crate::pipeline::{AppSettings, Drained, LimitSettings, Pipeline, Settings, View};
 use crate::provider::apns::ApnsSettings;
 use crate::provider::fcm::FcmSettings;
-use crate::provider::{Endpoint, ProviderSettings};
+use crate::provider::ProviderSettings;
 use crate::simulator::{self, DeadTokens, Faults, Latency, Reset, ResetCode, ServerError, Simulator, SimulatorSettings};
 use crate::source::amqp::{AmqpSettings, Names, PrivateBroker, Publisher, declare};
 
@@ -34,7 +34,7 @@ pub(super) async fn run(demo: &Demo) -> Result<Books, String> {
     let broker = broker(demo).await?;
     let amqp = amqp_settings(demo, broker.as_ref());
     say(demo, "starting the provider simulators");
-    let simulator = simulator::start(simulator_settings(demo)).await.map_err(|error| error.to_string())?;
+    let simulator = simulator::start(simulator_settings(demo)).map_err(|error| error.to_string())?;
     declare(&amqp).await.map_err(|error| error.to_string())?;
     let settings = settings(&amqp, &simulator);
     let pipeline = Pipeline::start(&settings).map_err(|error| error.to_string())?;
@@ -118,11 +118,11 @@ fn faulty(faults: Faults) -> Faults {
 fn settings(amqp: &AmqpSettings, simulator: &Simulator) -> Settings {
     let route = |provider| match provider {
         Provider::Fcm => ProviderSettings::Fcm(FcmSettings {
-            endpoint: endpoint(simulator.fcm_address(), simulator),
+            endpoint: simulator.endpoint(provider),
             account: simulator.service_account("demo"),
         }),
         _ => ProviderSettings::Apns(ApnsSettings {
-            endpoint: endpoint(simulator.apns_address(), simulator),
+            endpoint: simulator.endpoint(provider),
             topic: "dev.tidegate.demo".to_owned(),
             credential: simulator.apns_credential(),
         }),
@@ -154,10 +154,6 @@ fn limits() -> RouteSettings {
         max_attempts: 5,
         default_ttl: Duration::from_secs(3600),
     }
-}
-
-fn endpoint(address: std::net::SocketAddr, simulator: &Simulator) -> Endpoint {
-    Endpoint { host: "localhost".to_owned(), port: address.port(), extra_roots: Some(simulator.ca_pem().to_owned()) }
 }
 
 /// Publishes the burst and waits until every push of it has ended.

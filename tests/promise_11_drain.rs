@@ -1,0 +1,88 @@
+//! SPEC.md, promise 11: SIGTERM stops intake, finishes what is in flight by the deadline, returns the rest.
+
+mod support;
+
+use std::time::Duration;
+
+use support::world::{Served, World, jobs, until};
+use tidegate::job::Lane;
+use tidegate::simulator::{Faults, Latency, SimulatorSettings};
+
+const MINUTE: Duration = Duration::from_secs(60);
+const JOBS: usize = 20_000;
+
+async fn loaded(latency: Duration) -> World {
+    let mut settings = SimulatorSettings::default();
+    settings.apns.faults = Faults { latency: Latency::Fixed { value: latency }, ..Faults::default() };
+    settings.fcm.faults = settings.apns.faults.clone();
+    let world = World::start(settings).await;
+    world.publish(Lane::Normal, jobs(JOBS)).await;
+    world
+}
+
+async fn under_load(served: &Served) {
+    until("pushes are in flight and some are delivered", MINUTE, || async {
+        let status = served.status().await;
+        let in_flight = status["routes"].as_array()?.iter().filter_map(|route| route["in_flight"].as_u64()).sum::<u64>();
+        (in_flight > 0).then_some(())
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn promise_11_sigterm_finishes_what_is_in_flight_and_returns_the_rest() {
+    let world = loaded(Duration::from_millis(100)).await;
+    let config = world.config_with("", "", "rate = \"1000/s\"");
+    let mut served = Served::start(&config).await;
+    under_load(&served).await;
+    served.terminate();
+    assert_eq!(served.ended(MINUTE).await, 0);
+    let ledger = world.simulator.ledger().await;
+    let accepted = ledger.apns.accepted + ledger.fcm.accepted;
+    let left = u64::from(world.depth("tidegate.jobs.normal").await);
+    assert!(accepted > 0 && left > 0, "it was under load: {accepted} accepted, {left} left");
+    assert_eq!(accepted + left, JOBS as u64, "each job is delivered or back in its queue");
+    assert_eq!(ledger.apns.duplicates + ledger.fcm.duplicates, 0);
+
+    let mut served = Served::start(&config).await;
+    until("the next one delivers the rest", 2 * MINUTE, || async {
+        let ledger = world.simulator.ledger().await;
+        (ledger.apns.accepted + ledger.fcm.accepted >= JOBS as u64).then_some(())
+    })
+    .await;
+    served.terminate();
+    assert_eq!(served.ended(MINUTE).await, 0);
+    let ledger = world.simulator.ledger().await;
+    assert_eq!(ledger.apns.duplicates + ledger.fcm.duplicates, 0, "a drain and a start send nothing twice");
+    assert_eq!(ledger.apns.protocol_violations + ledger.fcm.protocol_violations, 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn promise_11_past_the_deadline_work_is_left_and_not_lost() {
+    let world = loaded(Duration::from_secs(3600)).await;
+    let config = world.config("[limits]\ndrain_timeout = \"300ms\"");
+    let mut served = Served::start(&config).await;
+    under_load(&served).await;
+    served.terminate();
+    assert_eq!(served.ended(MINUTE).await, 75);
+    until("all jobs are back", MINUTE, || async {
+        (world.depth("tidegate.jobs.normal").await == JOBS as u32).then_some(())
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn promise_11_a_second_signal_ends_it_at_once() {
+    let world = loaded(Duration::from_secs(3600)).await;
+    let config = world.config("[limits]\ndrain_timeout = \"10m\"");
+    let mut served = Served::start(&config).await;
+    under_load(&served).await;
+    served.terminate();
+    until("it drains", MINUTE, || async { served.log().iter().any(|line| line.contains("draining")).then_some(()) }).await;
+    served.terminate();
+    assert_eq!(served.ended(MINUTE).await, 75);
+    until("all jobs are back", MINUTE, || async {
+        (world.depth("tidegate.jobs.normal").await == JOBS as u32).then_some(())
+    })
+    .await;
+}
