@@ -13,22 +13,10 @@
 pub mod apns;
 pub mod fcm;
 pub mod http2;
-#[cfg_attr(
-    not(test),
-    expect(dead_code, reason = "called by the provider's Protocol, which the credentials' branch brings")
-)]
 mod merge;
 mod protocol;
-#[cfg_attr(
-    not(test),
-    expect(dead_code, reason = "called by the provider's Protocol, which the credentials' branch brings")
-)]
 mod retry_after;
 mod settings;
-#[cfg_attr(
-    not(test),
-    expect(dead_code, reason = "called by the provider's Protocol, which the credentials' branch brings")
-)]
 mod wording;
 pub mod tls;
 

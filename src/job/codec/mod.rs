@@ -26,9 +26,6 @@ mod nearest;
 mod path;
 mod show;
 
-#[cfg(test)]
-mod tests;
-
 use super::Job;
 use path::Path;
 

@@ -1,9 +1,5 @@
 //! APNs, the HTTP/2 provider API (PROVIDERS: Apple, "Sending notification requests to APNs").
 
-#[cfg_attr(
-    not(test),
-    expect(dead_code, reason = "called by the provider's Protocol, which the credentials' branch brings")
-)]
 mod payload;
 mod settings;
 #[cfg_attr(

@@ -1,15 +1,7 @@
 //! FCM, HTTP v1 (Firebase reference, `projects.messages:send`).
 
 mod settings;
-#[cfg_attr(
-    not(test),
-    expect(dead_code, reason = "called by the provider's Protocol, which the credentials' branch brings")
-)]
 mod status;
-#[cfg_attr(
-    not(test),
-    expect(dead_code, reason = "called by the provider's Protocol, which the credentials' branch brings")
-)]
 mod template;
 #[cfg_attr(
     not(test),
