@@ -11,11 +11,14 @@
 //! ```
 
 pub mod apns;
+mod credential;
 pub mod fcm;
 pub mod http2;
+mod jwt;
 mod protocol;
 mod settings;
 pub mod tls;
 
+pub use credential::CredentialError;
 pub use protocol::{Answer, Credential, Protocol, Request};
 pub use settings::{Endpoint, ProviderSettings};
