@@ -62,7 +62,8 @@ fn a_module_imports_only_lower_layers() {
         if module == "main" || module == "lib" {
             continue;
         }
-        let layer = *layers.get(&module).unwrap_or_else(|| panic!("`{module}` is missing in the layer table of lib.rs"));
+        let layer =
+            *layers.get(&module).unwrap_or_else(|| panic!("`{module}` is missing in the layer table of lib.rs"));
         for import in imports(&fs::read_to_string(file).expect("a source file can be read")) {
             let Some(&imported) = layers.get(&import) else { continue };
             checked += 1;

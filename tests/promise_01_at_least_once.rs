@@ -39,8 +39,11 @@ async fn lost_and_doubled(world: &World, jobs: usize) -> (usize, u64) {
 async fn everything_settled(world: &World, served: &Served, what: &str) {
     until(what, 3 * MINUTE, || async {
         let status = served.status().await;
-        let unsettled: u64 =
-            status["sources"][0]["queues"].as_array()?.iter().map(|queue| queue["unsettled"].as_u64().unwrap_or(1)).sum();
+        let unsettled: u64 = status["sources"][0]["queues"]
+            .as_array()?
+            .iter()
+            .map(|queue| queue["unsettled"].as_u64().unwrap_or(1))
+            .sum();
         (unsettled == 0 && world.depth("tidegate.jobs.normal").await == 0).then_some(())
     })
     .await;

@@ -93,7 +93,9 @@ async fn promise_02_every_push_has_exactly_one_outcome_on_a_bad_day() {
     for outcome in ["delivered", "unregistered", "rejected", "expired"] {
         let counted: f64 = metrics
             .lines()
-            .filter(|line| line.starts_with("tidegate_pushes_total{") && line.contains(&format!("outcome=\"{outcome}\"")))
+            .filter(|line| {
+                line.starts_with("tidegate_pushes_total{") && line.contains(&format!("outcome=\"{outcome}\""))
+            })
             .map(|line| line.rsplit(' ').next().and_then(|value| value.parse::<f64>().ok()).expect("a number"))
             .sum();
         assert_eq!(counted as u64, count(outcome), "{outcome}");
@@ -145,7 +147,10 @@ async fn promise_10_what_fails_is_a_dead_letter_and_what_cant_be_read_too() {
     assert_eq!(headers["x-tidegate-targets"], "0", "only the target that failed");
     let events = events(&world);
     let failed = &events[&("failing".to_owned(), r#"{"apns":"00"}"#.to_owned())][0];
-    assert_eq!((&failed["outcome"], &failed["attempts"], &failed["status"]), (&"failed".into(), &2.into(), &500.into()));
+    assert_eq!(
+        (&failed["outcome"], &failed["attempts"], &failed["status"]),
+        (&"failed".into(), &2.into(), &500.into())
+    );
     let delivered = &events[&("failing".to_owned(), r#"{"fcm":"good"}"#.to_owned())][0];
     assert_eq!(delivered["outcome"], "delivered");
 }

@@ -16,7 +16,13 @@ fn restless(full: u32) -> Faults {
     let at = |seconds, limit| StreamLimitAt { at: Duration::from_secs(seconds), limit };
     Faults {
         latency: Latency::Uniform { min: Duration::from_millis(2), max: Duration::from_millis(40) },
-        goaway: Some(GoAway { after_streams: 1_000, reason: "Shutdown".into(), code: 0, unprocessed: 3, linger: false }),
+        goaway: Some(GoAway {
+            after_streams: 1_000,
+            reason: "Shutdown".into(),
+            code: 0,
+            unprocessed: 3,
+            linger: false,
+        }),
         reset: Some(Reset { share: 0.01, code: ResetCode::RefusedStream }),
         stream_limits: vec![at(4, 1), at(6, full), at(9, 1), at(10, full)],
         ..Faults::default()

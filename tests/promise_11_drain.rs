@@ -23,7 +23,8 @@ async fn loaded(latency: Duration) -> World {
 async fn under_load(served: &Served) {
     until("pushes are in flight and some are delivered", MINUTE, || async {
         let status = served.status().await;
-        let in_flight = status["routes"].as_array()?.iter().filter_map(|route| route["in_flight"].as_u64()).sum::<u64>();
+        let in_flight =
+            status["routes"].as_array()?.iter().filter_map(|route| route["in_flight"].as_u64()).sum::<u64>();
         (in_flight > 0).then_some(())
     })
     .await;
@@ -78,7 +79,8 @@ async fn promise_11_a_second_signal_ends_it_at_once() {
     let mut served = Served::start(&config).await;
     under_load(&served).await;
     served.terminate();
-    until("it drains", MINUTE, || async { served.log().iter().any(|line| line.contains("draining")).then_some(()) }).await;
+    until("it drains", MINUTE, || async { served.log().iter().any(|line| line.contains("draining")).then_some(()) })
+        .await;
     served.terminate();
     assert_eq!(served.ended(MINUTE).await, 75);
     until("all jobs are back", MINUTE, || async {

@@ -35,7 +35,9 @@ async fn promise_12_no_secret_and_no_full_token_is_shown_at_the_most_verbose_lev
         faults.dead_tokens = DeadTokens { share: 0.3, ..DeadTokens::default() };
     }
     let world = World::start(settings).await;
-    let more = format!("[outcomes]\nwebhook = {{ url = \"http://127.0.0.1:9/{WEBHOOK}\", token = \"{WEBHOOK}\" }}\npublish = [\"rejected\"]");
+    let more = format!(
+        "[outcomes]\nwebhook = {{ url = \"http://127.0.0.1:9/{WEBHOOK}\", token = \"{WEBHOOK}\" }}\npublish = [\"rejected\"]"
+    );
     let config = world.config(&more);
     let text = std::fs::read_to_string(&config).expect("it was written");
     std::fs::write(&config, text.replace("[http]", &format!("[http]\ntokens = [\"{DOOR}\"]"))).expect("it is written");
@@ -52,7 +54,8 @@ async fn promise_12_no_secret_and_no_full_token_is_shown_at_the_most_verbose_lev
         (ledger.apns.received + ledger.fcm.received >= 200).then_some(())
     })
     .await;
-    until("the bad job is a dead letter", MINUTE, || async { (world.depth("tidegate.dead").await == 1).then_some(()) }).await;
+    until("the bad job is a dead letter", MINUTE, || async { (world.depth("tidegate.dead").await == 1).then_some(()) })
+        .await;
     let status = served.get_with("/v1/status", DOOR).await;
     let metrics = served.get_with("/metrics", DOOR).await;
     assert_eq!((status.0, metrics.0), (200, 200));

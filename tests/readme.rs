@@ -48,15 +48,19 @@ fn jobs_in_foreign_examples_are_jobs() {
     let go = &blocks("go")[0];
     let go = go.split('`').nth(1).expect("the Go example has its job in backquotes").to_owned();
     let python = &blocks("python")[0];
-    let python = python.lines().find_map(|line| line.strip_prefix("job = ")).expect("the Python example has a job").to_owned();
+    let python =
+        python.lines().find_map(|line| line.strip_prefix("job = ")).expect("the Python example has a job").to_owned();
     let node = &blocks("js")[0];
     let node = node.lines().find_map(|line| line.strip_prefix("const job = ")).expect("the Node example has a job");
     let mut node = node.trim_end_matches(';').to_owned();
     for key in ["app", "to", "fcm", "notification", "title", "body"] {
-        node = node.replace(&format!("{{ {key}:"), &format!("{{ \"{key}\":")).replace(&format!(", {key}:"), &format!(", \"{key}\":"));
+        node = node
+            .replace(&format!("{{ {key}:"), &format!("{{ \"{key}\":"))
+            .replace(&format!(", {key}:"), &format!(", \"{key}\":"));
     }
     for (language, job) in [("Go", go), ("Python", python), ("Node", node)] {
-        let job = decode(job.as_bytes(), Defaults::default()).unwrap_or_else(|error| panic!("{language}: {}", error.detail));
+        let job =
+            decode(job.as_bytes(), Defaults::default()).unwrap_or_else(|error| panic!("{language}: {}", error.detail));
         assert_eq!(&*job.app, "chat", "{language}");
     }
 }

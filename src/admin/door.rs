@@ -31,7 +31,10 @@ impl std::fmt::Display for AdminError {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             AdminError::Unguarded(address) => {
-                write!(f, "http.listen = \"{address}\" is not loopback and http.tokens is empty; set tokens, or listen on 127.0.0.1")
+                write!(
+                    f,
+                    "http.listen = \"{address}\" is not loopback and http.tokens is empty; set tokens, or listen on 127.0.0.1"
+                )
             }
             AdminError::Bind(address, error) => write!(f, "http.listen = \"{address}\": {error}"),
         }
@@ -70,7 +73,11 @@ fn router(view: View, tokens: Vec<SecretString>) -> Router {
         .route("/metrics", get(metrics))
         .route("/v1/status", get(status))
         .route_layer(middleware::from_fn_with_state(Arc::new(tokens), guard));
-    Router::new().route("/livez", get(|| async { "ok\n" })).route("/readyz", get(readyz)).merge(guarded).with_state(view)
+    Router::new()
+        .route("/livez", get(|| async { "ok\n" }))
+        .route("/readyz", get(readyz))
+        .merge(guarded)
+        .with_state(view)
 }
 
 async fn guard(State(tokens): State<Arc<Vec<SecretString>>>, request: Request, next: Next) -> Response {

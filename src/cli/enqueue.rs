@@ -19,7 +19,9 @@ const WINDOW: usize = 500;
 
 /// Send jobs to the broker, one JSON object a line. Each is read as `serve` would read it before it is sent.
 #[derive(Debug, Args)]
-#[command(after_help = "Examples:\n  tidegate enqueue jobs.ndjson\n  echo '{\"app\":\"chat\",\"to\":[{\"fcm\":\"…\"}],\"notification\":{\"title\":\"Mina\",\"body\":\"hi\"}}' | tidegate enqueue -")]
+#[command(
+    after_help = "Examples:\n  tidegate enqueue jobs.ndjson\n  echo '{\"app\":\"chat\",\"to\":[{\"fcm\":\"…\"}],\"notification\":{\"title\":\"Mina\",\"body\":\"hi\"}}' | tidegate enqueue -"
+)]
 pub(super) struct Enqueue {
     /// The file; `-` is standard input.
     #[arg(value_name = "FILE", default_value = "-")]
@@ -74,7 +76,11 @@ impl Enqueue {
 
     fn settings(&self) -> Result<AmqpSettings, Exit> {
         if let Some(uri) = &self.amqp_uri {
-            return Ok(AmqpSettings { uri: uri.as_str().into(), prefix: self.prefix.clone(), ..AmqpSettings::default() });
+            return Ok(AmqpSettings {
+                uri: uri.as_str().into(),
+                prefix: self.prefix.clone(),
+                ..AmqpSettings::default()
+            });
         }
         let loaded = config::load(&self.config, std::env::vars()).map_err(|problems| fail(Exit::Config, problems))?;
         let none = "the configuration has no [source.amqp]; name a broker with --amqp-uri";

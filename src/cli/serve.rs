@@ -65,7 +65,10 @@ async fn serve(settings: &Settings) -> Exit {
 
 async fn run(pipeline: Pipeline, deadline: Duration, signals: &mut Signals) -> Exit {
     signals.stop().await;
-    tracing::info!(?deadline, "draining: finishing what is in flight, returning the rest; a second signal ends it at once");
+    tracing::info!(
+        ?deadline,
+        "draining: finishing what is in flight, returning the rest; a second signal ends it at once"
+    );
     let drained = tokio::select! {
         drained = pipeline.drain(deadline) => drained,
         () = signals.stop() => Drained::WorkLeft,

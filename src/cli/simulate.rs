@@ -10,7 +10,9 @@ use crate::telemetry;
 
 /// Run the provider simulators alone: APNs and FCM on loopback, over TLS, with faults and a ledger.
 #[derive(Debug, Args)]
-#[command(after_help = "Examples:\n  tidegate simulate\n  tidegate simulate --config simulator.toml --credentials var/simulator")]
+#[command(
+    after_help = "Examples:\n  tidegate simulate\n  tidegate simulate --config simulator.toml --credentials var/simulator"
+)]
 pub(super) struct Simulate {
     /// Ports, limits and faults, as TOML.
     #[arg(long, value_name = "FILE")]

@@ -177,7 +177,7 @@ impl Route {
         let request = match self.protocol.request(&push, left, UnixMillis::now()) {
             Ok(request) => request,
             Err(verdict) => {
-                self.dispose(push, &verdict, now);
+                self.dispose(push, &verdict, false, now);
                 return false;
             }
         };
@@ -234,10 +234,12 @@ impl Route {
         self.gate.note(&verdict, under_way, finished.round_trip, fastrand::f64(), now);
         self.pool.note(finished.connection, verdict.connection);
         self.report(&push, &verdict, now);
-        self.dispose(push, &verdict, now);
+        self.dispose(push, &verdict, true, now);
     }
 
-    fn dispose(&mut self, mut push: Push, verdict: &Verdict, now: Instant) {
+    /// Does with a push what the table says. `made`: the verdict is that of an attempt, not of the lack of one.
+    fn dispose(&mut self, mut push: Push, verdict: &Verdict, made: bool, now: Instant) {
+        let before = push.attempts - u8::from(made);
         let left = Left {
             attempts: push.attempts,
             max_attempts: self.settings.max_attempts,
@@ -249,19 +251,19 @@ impl Route {
             Disposition::End(kind, reason) => self.end(push, kind, reason, verdict),
             Disposition::Again { delay, counts } => {
                 if !counts {
-                    push.attempts -= 1;
+                    push.attempts = before;
                 }
                 self.again(push, delay, verdict, now);
             }
             Disposition::Resign => {
                 self.protocol.renew();
-                push.attempts -= 1;
+                push.attempts = before;
                 push.resigned = true;
                 self.again(push, Duration::ZERO, verdict, now);
             }
             Disposition::Keep => {
                 self.gate.park(now);
-                push.attempts = push.attempts.saturating_sub(1);
+                push.attempts = before;
                 let delay = self.gate.keep_for(now).max(SHORT_DELAY);
                 self.again(push, delay, verdict, now);
             }

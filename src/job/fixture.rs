@@ -6,7 +6,9 @@ use std::time::Instant;
 
 use bytes::Bytes;
 
-use super::{Acknowledger, Envelope, FcmTarget, Job, Lane, Origin, Receipt, RouteId, Routes, SourceName, Target, UnixMillis};
+use super::{
+    Acknowledger, Envelope, FcmTarget, Job, Lane, Origin, Receipt, RouteId, Routes, SourceName, Target, UnixMillis,
+};
 
 /// Remembers what was settled and what was given back, in order.
 #[derive(Default)]

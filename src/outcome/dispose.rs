@@ -91,13 +91,8 @@ fn again(floor: Duration, sent: Sent, left: &Left, reason: Option<Reason>, sampl
 mod tests {
     use super::*;
 
-    const LEFT: Left = Left {
-        attempts: 1,
-        max_attempts: 5,
-        resigned: false,
-        ttl: Duration::from_secs(3600),
-        now_or_never: false,
-    };
+    const LEFT: Left =
+        Left { attempts: 1, max_attempts: 5, resigned: false, ttl: Duration::from_secs(3600), now_or_never: false };
 
     fn retry(after: u64, sent: Sent) -> Verdict {
         Verdict::of(Fate::Retry { after: Duration::from_secs(after), sent }).because("Busy")

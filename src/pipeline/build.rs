@@ -180,13 +180,18 @@ fn client_of(
         ProviderSettings::Apns(settings) => {
             let protocol = apns::Apns::new(settings).map_err(|error| text(&error))?;
             let tls = protocol.tls(settings).map_err(|error| text(&error))?;
-            let pool = Pool::new(settings.endpoint.clone(), tls, PoolOptions::apns(limits.connections, limits.request_timeout));
+            let pool = Pool::new(
+                settings.endpoint.clone(),
+                tls,
+                PoolOptions::apns(limits.connections, limits.request_timeout),
+            );
             Ok((Arc::new(protocol), pool))
         }
         ProviderSettings::Fcm(settings) => {
             let protocol = fcm::Fcm::start(settings, credentials.clone()).map_err(|error| text(&error))?;
             let tls = protocol.tls(settings).map_err(|error| text(&error))?;
-            let pool = Pool::new(settings.endpoint.clone(), tls, PoolOptions::fcm(limits.connections, limits.request_timeout));
+            let pool =
+                Pool::new(settings.endpoint.clone(), tls, PoolOptions::fcm(limits.connections, limits.request_timeout));
             Ok((Arc::new(protocol), pool))
         }
     }

@@ -11,14 +11,17 @@
 //! ```
 
 pub mod apns;
+mod credential;
 pub mod fcm;
 pub mod http2;
+mod jwt;
 mod merge;
 mod protocol;
 mod retry_after;
 mod settings;
-mod wording;
 pub mod tls;
+mod wording;
 
+pub use credential::CredentialError;
 pub use protocol::{Answer, Credential, Protocol, Request};
 pub use settings::{Endpoint, ProviderSettings};

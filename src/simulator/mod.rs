@@ -16,7 +16,5 @@ pub use faults::{
     CredentialState, DeadTokens, Faults, GoAway, Latency, Quota, Reset, ResetCode, ServerError, Slow, StreamLimitAt,
     Throttle, TokenFault, Window,
 };
-pub use ledger::{
-    DoorFigures, FCM_ID_KEY, LedgerSnapshot, MAX_PUSHES, PushPage, PushQuery, PushRecord, TokenFigures,
-};
+pub use ledger::{DoorFigures, FCM_ID_KEY, LedgerSnapshot, MAX_PUSHES, PushPage, PushQuery, PushRecord, TokenFigures};
 pub use settings::{ApnsDoorSettings, FcmDoorSettings, OnExcess, SimulatorSettings};

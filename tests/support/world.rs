@@ -217,7 +217,8 @@ impl Served {
             }
         });
         let mut served = Self { child, address: String::new(), log };
-        let address = until("tidegate says where it listens", Duration::from_secs(30), || async { served.said_address() });
+        let address =
+            until("tidegate says where it listens", Duration::from_secs(30), || async { served.said_address() });
         served.address = address.await;
         served
     }

@@ -64,10 +64,18 @@ impl Books {
                 wrong.push(text);
             }
         };
-        check(self.ended() == self.published, format!("{} pushes were published, {} have an outcome", self.published, self.ended()));
+        check(
+            self.ended() == self.published,
+            format!("{} pushes were published, {} have an outcome", self.published, self.ended()),
+        );
         check(
             self.accepted == self.delivered() + self.duplicates,
-            format!("the providers accepted {}, {} are delivered, {} doubled", self.accepted, self.delivered(), self.duplicates),
+            format!(
+                "the providers accepted {}, {} are delivered, {} doubled",
+                self.accepted,
+                self.delivered(),
+                self.duplicates
+            ),
         );
         check(self.duplicates == 0, format!("{} pushes were accepted twice", self.duplicates));
         check(self.violations == 0, format!("{} violations of HTTP/2", self.violations));

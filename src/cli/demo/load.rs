@@ -27,7 +27,12 @@ impl Burst {
     }
 
     /// Publishes all of it as fast as the broker confirms; `published` counts pushes.
-    pub(super) async fn publish(self, publisher: &Publisher, names: &Names, published: &AtomicU64) -> Result<(), String> {
+    pub(super) async fn publish(
+        self,
+        publisher: &Publisher,
+        names: &Names,
+        published: &AtomicU64,
+    ) -> Result<(), String> {
         let sent = stream::iter(0..self.jobs()).map(|nth| async move {
             let targets = self.targets_per_job.min(self.pushes - nth * self.targets_per_job);
             let (lane, id) = (lane_of(nth), format!("demo-{nth}"));

@@ -18,7 +18,9 @@ use crate::telemetry;
 
 /// Show it all on this machine: broker, provider simulators, pipeline, a burst, a table.
 #[derive(Debug, Args)]
-#[command(after_help = "Examples:\n  tidegate demo\n  tidegate demo --pushes 1000000 --targets-per-job 100\n  tidegate demo --source amqp --amqp-uri amqp://guest:guest@127.0.0.1:5672/%2f")]
+#[command(
+    after_help = "Examples:\n  tidegate demo\n  tidegate demo --pushes 1000000 --targets-per-job 100\n  tidegate demo --source amqp --amqp-uri amqp://guest:guest@127.0.0.1:5672/%2f"
+)]
 pub(super) struct Demo {
     /// Pushes in the burst.
     #[arg(long, value_name = "N", default_value_t = 100_000, value_parser = clap::value_parser!(u64).range(1..=100_000_000))]

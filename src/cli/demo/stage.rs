@@ -18,10 +18,12 @@ use crate::dispatch::LaneSettings;
 use crate::job::{Lane, Provider, RouteId};
 use crate::outcome::{OutcomeKind, OutcomeSettings};
 use crate::pipeline::{AppSettings, Drained, LimitSettings, Pipeline, Settings, View};
+use crate::provider::ProviderSettings;
 use crate::provider::apns::ApnsSettings;
 use crate::provider::fcm::FcmSettings;
-use crate::provider::ProviderSettings;
-use crate::simulator::{self, DeadTokens, Faults, Latency, Reset, ResetCode, ServerError, Simulator, SimulatorSettings};
+use crate::simulator::{
+    self, DeadTokens, Faults, Latency, Reset, ResetCode, ServerError, Simulator, SimulatorSettings,
+};
 use crate::source::amqp::{AmqpSettings, Names, PrivateBroker, Publisher, declare};
 
 /// Without one more outcome for so long, something is wrong.
@@ -39,10 +41,15 @@ pub(super) async fn run(demo: &Demo) -> Result<Books, String> {
     let settings = settings(&amqp, &simulator);
     let pipeline = Pipeline::start(&settings).map_err(|error| error.to_string())?;
     let stop = CancellationToken::new();
-    let (address, _door) = crate::admin::serve(&settings.http, pipeline.view(), stop.clone())
-        .await
-        .map_err(|error| error.to_string())?;
-    say(demo, &format!("watch it: http://{address}/v1/status and /metrics; the simulators' ledger: http://{}/ledger", simulator.ledger_address()));
+    let (address, _door) =
+        crate::admin::serve(&settings.http, pipeline.view(), stop.clone()).await.map_err(|error| error.to_string())?;
+    say(
+        demo,
+        &format!(
+            "watch it: http://{address}/v1/status and /metrics; the simulators' ledger: http://{}/ledger",
+            simulator.ledger_address()
+        ),
+    );
 
     let before = Cpu::now();
     let begun = Instant::now();
@@ -173,7 +180,11 @@ async fn play(demo: &Demo, amqp: &AmqpSettings, view: &View) -> Result<(), Strin
         tokio::time::sleep(LOOK_EVERY).await;
         let ended = view.tally.ended_in_all();
         bar.set_position(ended);
-        bar.set_message(format!("published {}, held in memory {} KiB", published.load(Ordering::Relaxed), view.memory.bytes() >> 10));
+        bar.set_message(format!(
+            "published {}, held in memory {} KiB",
+            published.load(Ordering::Relaxed),
+            view.memory.bytes() >> 10
+        ));
         if ended >= demo.pushes {
             break Ok(());
         }
@@ -182,7 +193,12 @@ async fn play(demo: &Demo, amqp: &AmqpSettings, view: &View) -> Result<(), Strin
         }
         if last.1.elapsed() > STALLED {
             let (_, reasons) = view.readiness();
-            break Err(format!("no outcome for {} s at {ended} of {}; {}", STALLED.as_secs(), demo.pushes, reasons.join("; ")));
+            break Err(format!(
+                "no outcome for {} s at {ended} of {}; {}",
+                STALLED.as_secs(),
+                demo.pushes,
+                reasons.join("; ")
+            ));
         }
     };
     bar.finish_and_clear();
@@ -194,7 +210,8 @@ async fn play(demo: &Demo, amqp: &AmqpSettings, view: &View) -> Result<(), Strin
 }
 
 fn progress(pushes: u64) -> ProgressBar {
-    let target = if std::io::stderr().is_terminal() { ProgressDrawTarget::stderr() } else { ProgressDrawTarget::hidden() };
+    let target =
+        if std::io::stderr().is_terminal() { ProgressDrawTarget::stderr() } else { ProgressDrawTarget::hidden() };
     let bar = ProgressBar::with_draw_target(Some(pushes), target);
     let style = ProgressStyle::with_template("{bar:40} {pos}/{len} pushes, {per_sec}, {eta} left; {msg}");
     bar.with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()))
@@ -203,7 +220,12 @@ fn progress(pushes: u64) -> ProgressBar {
 fn lane_lines(view: &View) -> Vec<LaneLine> {
     let line = |lane: Lane| {
         let latency = view.tally.latency(lane);
-        LaneLine { lane: lane.as_str(), delivered: latency.count(), p50: latency.quantile(0.5), p99: latency.quantile(0.99) }
+        LaneLine {
+            lane: lane.as_str(),
+            delivered: latency.count(),
+            p50: latency.quantile(0.5),
+            p99: latency.quantile(0.99),
+        }
     };
     Lane::ALL.into_iter().map(line).collect()
 }

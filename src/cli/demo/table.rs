@@ -11,11 +11,27 @@ pub(super) fn render(books: &Books) -> String {
     let seconds = books.took.as_secs_f64();
     #[expect(clippy::cast_precision_loss, reason = "counts far below 2^52")]
     let (pushes, ended) = (books.published as f64, books.ended() as f64);
-    line(&mut out, "pushes", &format!("{} published, {} with an outcome", grouped(books.published), grouped(books.ended())));
-    line(&mut out, "burst", &format!("{seconds:.1} s, {} pushes a second, {} a minute", rounded(ended / seconds), rounded(ended / seconds * 60.0)));
+    line(
+        &mut out,
+        "pushes",
+        &format!("{} published, {} with an outcome", grouped(books.published), grouped(books.ended())),
+    );
+    line(
+        &mut out,
+        "burst",
+        &format!(
+            "{seconds:.1} s, {} pushes a second, {} a minute",
+            rounded(ended / seconds),
+            rounded(ended / seconds * 60.0)
+        ),
+    );
     if let Some(cpu) = books.cpu {
         let per_push = |used: Duration| used.as_secs_f64() * 1e6 / pushes;
-        let text = format!("{:.1} us a push (publisher and pipeline; the simulators took {:.1} us more)", per_push(cpu.pipeline), per_push(cpu.simulators));
+        let text = format!(
+            "{:.1} us a push (publisher and pipeline; the simulators took {:.1} us more)",
+            per_push(cpu.pipeline),
+            per_push(cpu.simulators)
+        );
         line(&mut out, "CPU", &text);
     }
     if let Some(peak) = books.peak_memory {
@@ -24,7 +40,14 @@ pub(super) fn render(books: &Books) -> String {
     out.push('\n');
     let _ = writeln!(out, "  {:<12} {:>12} {:>10} {:>10}", "lane", "delivered", "p50", "p99");
     for lane in &books.lanes {
-        let _ = writeln!(out, "  {:<12} {:>12} {:>10} {:>10}", lane.lane, grouped(lane.delivered), millis(lane.p50), millis(lane.p99));
+        let _ = writeln!(
+            out,
+            "  {:<12} {:>12} {:>10} {:>10}",
+            lane.lane,
+            grouped(lane.delivered),
+            millis(lane.p50),
+            millis(lane.p99)
+        );
     }
     out.push_str("  (from acceptance, as the job's timestamp tells it, to the provider's answer; a burst waits in the broker)\n\n");
     let head = ["delivered", "unregistered", "other", "attempts", "retries", "connections"];
@@ -35,16 +58,31 @@ pub(super) fn render(books: &Books) -> String {
     out.push('\n');
     for route in &books.routes {
         let _ = write!(out, "  {:<12}", route.route);
-        for count in [route.delivered, route.unregistered, route.other, route.attempts, route.retries, route.connections as u64] {
+        for count in
+            [route.delivered, route.unregistered, route.other, route.attempts, route.retries, route.connections as u64]
+        {
             let _ = write!(out, " {:>12}", grouped(count));
         }
         out.push('\n');
     }
     out.push('\n');
-    let outcomes: Vec<String> =
-        books.outcomes.iter().filter(|(_, count)| *count > 0).map(|(kind, count)| format!("{kind} {}", grouped(*count))).collect();
+    let outcomes: Vec<String> = books
+        .outcomes
+        .iter()
+        .filter(|(_, count)| *count > 0)
+        .map(|(kind, count)| format!("{kind} {}", grouped(*count)))
+        .collect();
     line(&mut out, "outcomes", &outcomes.join(", "));
-    line(&mut out, "providers", &format!("accepted {}, twice {}, protocol violations {}", grouped(books.accepted), books.duplicates, books.violations));
+    line(
+        &mut out,
+        "providers",
+        &format!(
+            "accepted {}, twice {}, protocol violations {}",
+            grouped(books.accepted),
+            books.duplicates,
+            books.violations
+        ),
+    );
     line(&mut out, "put off", &format!("{} times, durably", grouped(books.put_off)));
     let differences = books.differences();
     if differences.is_empty() {

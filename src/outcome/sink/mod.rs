@@ -75,7 +75,12 @@ impl Trouble {
         let now = tokio::time::Instant::now();
         if self.said.is_none_or(|at| now - at >= Self::SAY_EVERY) {
             self.said = Some(now);
-            tracing::error!(sink = self.sink, error, tries = self.tries, "outcomes can't be told; jobs stay unsettled until they are");
+            tracing::error!(
+                sink = self.sink,
+                error,
+                tries = self.tries,
+                "outcomes can't be told; jobs stay unsettled until they are"
+            );
         }
         tokio::time::sleep(self.backoff.delay(self.tries, Duration::from_millis(50), fastrand::f64())).await;
     }

@@ -1,16 +1,96 @@
 //! APNs, the HTTP/2 provider API (PROVIDERS: Apple, "Sending notification requests to APNs").
 
+mod auth;
 mod payload;
 mod settings;
-#[cfg_attr(
-    not(test),
-    expect(dead_code, reason = "called by the provider's Protocol, which the credentials' branch brings")
-)]
 pub(in crate::provider) mod verdict;
-#[cfg_attr(
-    not(test),
-    expect(dead_code, reason = "called by the provider's Protocol, which the credentials' branch brings")
-)]
 mod wire;
 
-pub use settings::{ApnsCredential, ApnsSettings};
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::header::AUTHORIZATION;
+use rustls::ClientConfig;
+use tokio::sync::watch;
+
+use self::auth::Signer;
+pub use self::settings::{ApnsCredential, ApnsSettings};
+use super::{Answer, Credential, CredentialError, Protocol, Request, tls};
+use crate::job::{Push, UnixMillis};
+use crate::verdict::{Fate, Sent, Verdict};
+
+/// One app's APNs protocol.
+#[derive(Debug)]
+pub struct Apns {
+    topic: String,
+    /// None: the client certificate says who we are.
+    signer: Option<Signer>,
+    credential: watch::Sender<Credential>,
+    tls: Arc<ClientConfig>,
+}
+
+impl Apns {
+    /// Reads the credential. Nothing is sent.
+    ///
+    /// # Errors
+    /// [`CredentialError`] names the part of the credential that can't be used.
+    pub fn new(settings: &ApnsSettings) -> Result<Self, CredentialError> {
+        let roots = settings.endpoint.extra_roots.as_deref();
+        let (signer, tls, expires) = match &settings.credential {
+            ApnsCredential::Token { key_pem, key_id, team_id } => {
+                (Some(Signer::new(key_pem, key_id, team_id)?), tls::http2(roots, None)?, None)
+            }
+            ApnsCredential::Certificate { chain_pem, key_pem } => {
+                let expires = expiry(chain_pem)?;
+                (None, tls::http2(roots, Some(tls::Identity { chain_pem, key_pem }))?, Some(expires))
+            }
+        };
+        let (credential, _) = watch::channel(Credential::Ready { expires });
+        Ok(Self { topic: settings.topic.clone(), signer, credential, tls })
+    }
+
+    /// TLS for this route's connections; with the client certificate, if that is the credential.
+    #[must_use]
+    pub fn tls(&self) -> Arc<ClientConfig> {
+        Arc::clone(&self.tls)
+    }
+}
+
+impl Protocol for Apns {
+    fn request(&self, push: &Push, left: Duration, now: UnixMillis) -> Result<Request, Verdict> {
+        let mut request = wire::request(push, left, now, &self.topic)?;
+        if let Some(signer) = &self.signer {
+            let header = signer.authorization(now).ok_or_else(unsigned)?;
+            request.headers.insert(AUTHORIZATION, header);
+        }
+        Ok(request)
+    }
+
+    fn verdict(&self, answer: &Answer) -> Verdict {
+        verdict::read(answer, UnixMillis::now())
+    }
+
+    fn credential(&self) -> watch::Receiver<Credential> {
+        self.credential.subscribe()
+    }
+
+    fn renew(&self) {
+        if let Some(signer) = &self.signer {
+            signer.refused();
+        }
+    }
+}
+
+/// The system gave no randomness to sign with.
+fn unsigned() -> Verdict {
+    Verdict::of(Fate::Retry { after: Duration::from_secs(1), sent: Sent::No }).because("token_not_signed")
+}
+
+/// When the first certificate of the chain ends.
+fn expiry(chain_pem: &str) -> Result<UnixMillis, CredentialError> {
+    let chain = tls::certificates(chain_pem).map_err(CredentialError::Certificate)?;
+    let (_, certificate) = x509_parser::parse_x509_certificate(&chain[0])
+        .map_err(|error| CredentialError::Certificate(error.to_string()))?;
+    let seconds = certificate.validity().not_after.timestamp();
+    Ok(UnixMillis(u64::try_from(seconds).unwrap_or(0).saturating_mul(1_000)))
+}

@@ -100,11 +100,7 @@ async fn open_at(
     handshake(tls, options, line).await
 }
 
-async fn handshake(
-    tls: TlsStream<TcpStream>,
-    options: &Arc<PoolOptions>,
-    line: Arc<Line>,
-) -> Result<Opened, Failure> {
+async fn handshake(tls: TlsStream<TcpStream>, options: &Arc<PoolOptions>, line: Arc<Line>) -> Result<Opened, Failure> {
     let gate = Arc::new(Gate::default());
     let wire = Wire::new(tls, Arc::clone(&gate), Arc::clone(&line));
     let (requests, connection) = builder(options)

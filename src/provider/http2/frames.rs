@@ -53,9 +53,8 @@ impl Frames {
                 if self.header_len < HEADER {
                     return;
                 }
-                self.left = usize::from(self.header[0]) << 16
-                    | usize::from(self.header[1]) << 8
-                    | usize::from(self.header[2]);
+                self.left =
+                    usize::from(self.header[0]) << 16 | usize::from(self.header[1]) << 8 | usize::from(self.header[2]);
             } else {
                 let taken = bytes.len().min(self.left);
                 self.keep(&bytes[..taken]);

@@ -23,6 +23,9 @@ pub struct PoolOptions {
     pub ping_after: Duration,
     /// A connection that is silent for so long after a PING is lost.
     pub pong_within: Duration,
+    /// While a new connection has not answered, no other is opened, but for no longer than this: some requests are never
+    /// answered (PROVIDERS 1.6, "silent streams"), and one of them must not stop growth.
+    pub proof_patience: Duration,
     /// Headers whose values differ with every request: put into HPACK's table by a connection's first request only, so
     /// that they don't drive out what repeats (PROVIDERS 1.2).
     pub volatile_headers: Vec<HeaderName>,
@@ -42,6 +45,7 @@ impl PoolOptions {
             idle_timeout: Duration::from_secs(600),
             ping_after: Duration::from_secs(10),
             pong_within: Duration::from_secs(10),
+            proof_patience: Duration::from_secs(2),
             volatile_headers: ["apns-id", "apns-expiration", "apns-collapse-id"].map(HeaderName::from_static).to_vec(),
         }
     }

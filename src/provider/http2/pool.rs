@@ -27,9 +27,6 @@ use crate::verdict::{ConnectionEffect, Sent};
 
 /// So many suspect answers in a row retire a connection (PROVIDERS 1.6: after N consecutive `InternalServerError`).
 const SUSPICIONS: u8 = 3;
-/// While a new connection has not answered, no other is opened, but for no longer than this: some requests are never
-/// answered (PROVIDERS 1.6, "silent streams"), and one of them must not stop growth.
-const PROOF_PATIENCE: Duration = Duration::from_secs(2);
 
 /// Why there can be no pool for an endpoint.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -116,9 +113,10 @@ impl Connection {
         self.requests.is_some()
     }
 
-    /// Whether it is still to be proven, and there is hope that it soon will be.
-    fn is_on_probation(&self, now: Instant) -> bool {
-        self.is_in_use() && !self.line.is_proven() && now < self.line.opened_at() + PROOF_PATIENCE
+    /// Until when others wait for it to be proven, if that is after `now`.
+    fn on_probation_until(&self, patience: Duration, now: Instant) -> Option<Instant> {
+        let hopeful = self.is_in_use() && !self.line.is_proven();
+        hopeful.then(|| self.line.opened_at() + patience).filter(|until| *until > now)
     }
 }
 
@@ -182,7 +180,7 @@ impl Pool {
         self.connecting.is_none()
             && self.connections.len() < 2 * self.options.max_connections
             && self.backoff.closed_until(now).is_none()
-            && !self.connections.iter().any(|connection| connection.is_on_probation(now))
+            && self.on_probation_until(now).is_none()
     }
 
     fn open(&mut self) {
@@ -270,12 +268,14 @@ impl Pool {
         // An attempt may end without anybody ringing here: look again after a whole idle time.
         let later = (in_use > 0).then(|| now + self.options.idle_timeout);
         let retry = self.unmet.then(|| self.backoff.closed_until(now)).flatten();
-        let patience = self
-            .connections
-            .iter()
-            .filter(|connection| self.unmet && connection.is_on_probation(now))
-            .map(|connection| connection.line.opened_at() + PROOF_PATIENCE);
+        let patience = self.unmet.then(|| self.on_probation_until(now)).flatten();
         idle.chain(later).chain(retry).chain(patience).min()
+    }
+
+    /// Until when growth waits for a new connection to be proven.
+    fn on_probation_until(&self, now: Instant) -> Option<Instant> {
+        let patience = self.options.proof_patience;
+        self.connections.iter().filter_map(|connection| connection.on_probation_until(patience, now)).max()
     }
 
     fn opened(&mut self, result: Result<Opened, Failure>) {
@@ -372,8 +372,7 @@ impl Connection {
             Ok(response) => Attempt::started(response, slot, options.request_timeout),
             Err(error) => {
                 self.retire();
-                let kind =
-                    if error.is_go_away() { FailureKind::GoAway } else { FailureKind::ConnectionLost };
+                let kind = if error.is_go_away() { FailureKind::GoAway } else { FailureKind::ConnectionLost };
                 let failure = Failure::connecting(kind, &error).with_word(self.line.goaway_word());
                 Attempt::unsent(failure, self.line.id)
             }
