@@ -337,6 +337,8 @@ const FCM: &[Key] =
 pub(super) fn is_harmless(table: &'static Table, name: &str) -> Option<bool> {
     let here = table.all().filter_map(|key| match &key.shape {
         Shape::Value(kind, _) => (key.name == name).then(|| !kind.is_secret()),
+        // A table may have a shorthand that is secret.
+        Shape::Table(_) | Shape::Named(_) | Shape::Rows(_) if key.name == name => Some(false),
         Shape::Table(inner) | Shape::Named(inner) | Shape::Rows(inner) => is_harmless(inner, name),
         Shape::Later => None,
     });

@@ -83,17 +83,23 @@ fn has_user_info(text: &str) -> bool {
     text.split_once("://").is_some_and(|(_, rest)| rest.contains('@'))
 }
 
-/// What must be covered of a line that could not be read as TOML.
-pub(super) fn of_bad_line(text: &str, at: usize, harmless: impl Fn(&str) -> bool) -> Span {
+/// What must be covered of a line that could not be read as TOML. `harmless` says of a key's name whether it is never a
+/// secret; `None`: there is no such key, and the line may be anything, such as a piece of a pasted key.
+pub(super) fn of_bad_line(text: &str, at: usize, harmless: impl Fn(&str) -> Option<bool>) -> Span {
     let at = (0..=at.min(text.len())).rev().find(|at| text.is_char_boundary(*at)).unwrap_or(0);
     let start = text[..at].rfind('\n').map_or(0, |at| at + 1);
     let end = text[start..].find('\n').map_or(text.len(), |length| start + length);
     let line = &text[start..end];
+    let rest = |of: &str| end - of.trim_start().len()..end;
+    let is_header = line.trim_start().starts_with('[') && !line.contains(['"', '\'', ',', '=']);
     let covered = match line.split_once('=') {
-        Some((key, value)) if harmless(key.trim()) && !value.contains(['{', '@']) => end..end,
-        Some((key, value)) => end - value.trim_start().len()..end.max(start + key.len() + 1),
-        None if line.trim_start().starts_with('[') && !line.contains(['"', '\'', ',']) => end..end,
-        None => end - line.trim_start().len()..end,
+        _ if is_header => end..end,
+        Some((key, value)) => match harmless(key.trim()) {
+            Some(true) if !value.contains(['{', '@']) && !is_pasted_secret(value) => end..end,
+            Some(_) => rest(value),
+            None => rest(line),
+        },
+        None => rest(line),
     };
     Span { source: 0, range: covered }
 }

@@ -94,8 +94,7 @@ pub fn parse(
     let mut covered = Vec::new();
     for error in errors {
         covered.push(mask::of_bad_line(text, error.span.range.start, is_harmless));
-        let remedy =
-            if is_duplicate(&error) { "keep one of them" } else { "see https://toml.io for how TOML is written" };
+        let remedy = syntax_remedy(&error);
         report.error("", Some(&error.span), error.message, remedy);
     }
     if !readable {
@@ -131,8 +130,17 @@ fn is_duplicate(error: &SyntaxError) -> bool {
     error.message.starts_with("duplicate key")
 }
 
-/// Whether a key of that name is never a secret.
-fn is_harmless(name: &str) -> bool {
+/// What to do about an error of TOML's own.
+fn syntax_remedy(error: &SyntaxError) -> &'static str {
+    match error.message.as_str() {
+        _ if is_duplicate(error) => "keep one of them",
+        message if message.starts_with("string values must be quoted") => "put the value in quotes: \"…\"",
+        _ => "see https://toml.io for how TOML is written",
+    }
+}
+
+/// Whether keys of that name are never a secret; `None`: there is none.
+fn is_harmless(name: &str) -> Option<bool> {
     let last = name.rsplit('.').next().unwrap_or_default().trim_matches(['"', '\'', ' ']);
-    keys::is_harmless(&keys::ROOT, last) == Some(true)
+    keys::is_harmless(&keys::ROOT, last)
 }

@@ -60,7 +60,14 @@ impl Report {
     pub(super) fn finish(self, sources: &[Source], covered: &[Span]) -> Vec<Problem> {
         let mut drafts = self.drafts;
         drafts.sort_by_key(|draft| draft.span.as_ref().map(|span| (span.source, span.range.start)));
-        drafts.into_iter().map(|draft| draft.render(sources, covered)).collect()
+        let mut problems: Vec<Problem> = Vec::new();
+        for problem in drafts.into_iter().map(|draft| draft.render(sources, covered)) {
+            // What several routes inherit is looked at for each of them, and told once.
+            if !problems.contains(&problem) {
+                problems.push(problem);
+            }
+        }
+        problems
     }
 }
 

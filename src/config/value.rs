@@ -91,28 +91,31 @@ pub(super) fn wants(kind: Kind, raw: &Raw) -> bool {
     }
 }
 
-/// What a value of this kind is called, and one as it is written.
-fn noun(kind: Kind) -> (&'static str, &'static str) {
-    match kind {
-        Kind::Flag => ("true or false", "true"),
-        Kind::Whole { .. } => ("a whole number", "100"),
-        Kind::Duration { .. } => ("a duration", "\"20s\""),
-        Kind::Size { .. } => ("a size", "\"256MiB\""),
-        Kind::Rate => ("a rate", "\"5000/s\""),
-        Kind::Text { .. } => ("a string", "\"…\""),
-        Kind::Choice(_) => ("one of a few words", "\"…\""),
-        Kind::Choices(_) => ("a list of words", "[\"…\", \"…\"]"),
-        Kind::Address => ("an address with a port", "\"127.0.0.1:8080\""),
-        Kind::Endpoint => ("a URL", "\"https://host\""),
-        Kind::File => ("a file's name", "\"file.pem\""),
-        Kind::Secret => ("a secret", "\"file:/path\" or \"env:NAME\""),
-        Kind::Secrets => ("a list of secrets", "[\"file:/path\"] or [\"env:NAME\"]"),
-    }
+fn wrong_type<T>(kind: Kind, node: &Node) -> Result<T, Flaw> {
+    let (noun, remedy) = expectation(kind);
+    flaw(format!("expected {noun}, found {}", node.type_name()), remedy)
 }
 
-fn wrong_type(kind: Kind, node: &Node) -> Result<Value, Flaw> {
-    let (noun, example) = noun(kind);
-    flaw(format!("expected {noun}, found {}", node.type_name()), format!("write it like this: {example}"))
+/// What a value of this kind is called, and how to write one.
+fn expectation(kind: Kind) -> (&'static str, String) {
+    let like = |example: &str| format!("write it like this: {example}");
+    match kind {
+        Kind::Flag => ("true or false", "write true or false, without quotes".to_owned()),
+        Kind::Whole { min, max } => {
+            ("a whole number", format!("write a whole number from {min} to {max}, without quotes"))
+        }
+        Kind::Duration { .. } => ("a duration", like("\"20s\"")),
+        Kind::Size { .. } => ("a size", like("\"256MiB\"")),
+        Kind::Rate => ("a rate", like("\"5000/s\"")),
+        Kind::Text { .. } => ("a string", "put it in quotes".to_owned()),
+        Kind::Choice(words) => ("a word", format!("the words are {}", words.join(", "))),
+        Kind::Choices(words) => ("a list of words", like(&format!("[\"{}\"]", words.join("\", \"")))),
+        Kind::Address => ("an address with a port", like("\"127.0.0.1:8080\"")),
+        Kind::Endpoint => ("a URL", like("\"https://host\"")),
+        Kind::File => ("a file's name", like("\"file.pem\"")),
+        Kind::Secret => ("a string", "write \"file:/path\", \"env:NAME\" or the value itself in quotes".to_owned()),
+        Kind::Secrets => ("a list of secrets", like("[\"file:/path\"] or [\"env:NAME\"]")),
+    }
 }
 
 fn bare(what: &str, number: &str, unit: &str, units: &[Unit]) -> Result<Value, Flaw> {
@@ -195,7 +198,7 @@ fn choice(words: &[&'static str], text: &str) -> Result<&'static str, Flaw> {
 fn choices(words: &'static [&'static str], items: &[Node]) -> Result<Value, Vec<Flaw>> {
     let mut chosen: Vec<String> = Vec::new();
     each(items, |item| {
-        let Raw::Text(text) = &item.raw else { return wrong_type(Kind::Choice(words), item).map(drop) };
+        let Raw::Text(text) = &item.raw else { return wrong_type(Kind::Choice(words), item) };
         let word = choice(words, text)?;
         if chosen.iter().any(|chosen| chosen == word) {
             return flaw(format!("\"{word}\" is listed twice"), "leave one of them out");

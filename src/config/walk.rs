@@ -60,7 +60,9 @@ impl Walk<'_> {
                 (key.name, self.child(key, &frame, member, base))
             })
             .collect();
-        self.rules(table, &frame, members);
+        if node.is_none_or(|node| table.shorthand.is_some() || matches!(node.raw, Raw::Table(_))) {
+            self.rules(table, &frame, members);
+        }
         let section = Section { path: frame.path, name: frame.name, children };
         self.finished.insert(section.path.clone(), section.clone());
         section
@@ -97,7 +99,11 @@ impl Walk<'_> {
         };
         let Some(Member { node, .. }) = member else {
             if let Default::Required = default {
-                let remedy = format!("add {} to [{}]", path.rsplit('.').next().unwrap_or_default(), parent.path);
+                let name = path.rsplit('.').next().unwrap_or_default();
+                let remedy = match parent.path.rsplit_once('[') {
+                    None => format!("add {name} to [{}]", parent.path),
+                    Some((rows, _)) => format!("add {name} to this [[{rows}]]"),
+                };
                 self.report.error(&path, parent.span.as_ref(), "is missing", remedy);
             }
             return Entry { path, default, value: fallback, span: None, refused: false };
@@ -188,7 +194,12 @@ impl Walk<'_> {
         for rule in table.rules {
             match rule {
                 Rule::Something(what) if members.is_empty() => {
-                    self.report.error(&frame.path, frame.span.as_ref(), "is empty", format!("add {what}"));
+                    self.report.error(
+                        &frame.path,
+                        frame.span.as_ref(),
+                        "is empty",
+                        format!("add {}", what.replace("<app>", &frame.name)),
+                    );
                 }
                 Rule::Something(_) => {}
                 Rule::Together(keys) => self.together(keys, frame, written),

@@ -7,18 +7,18 @@ use rcgen::{CertificateParams, KeyPair, PKCS_ECDSA_P256_SHA256, PKCS_ECDSA_P384_
 use serde_json::json;
 
 /// Stands in every secret of the tests; it must never be seen in what is printed.
-pub const CANARY: &str = "hunter2-canary";
+pub(crate) const CANARY: &str = "hunter2-canary";
 
 /// A key made for these tests only. Nothing trusts it.
 const THROWAWAY_RSA_KEY: &str = include_str!("../keys/throwaway-rsa-2048.pem");
 
 /// The directory; it is gone when this is dropped.
-pub struct Credentials {
+pub(crate) struct Credentials {
     directory: tempfile::TempDir,
 }
 
 impl Credentials {
-    pub fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let made = Self { directory: tempfile::tempdir().unwrap() };
         made.apns();
         made.certificates();
@@ -27,12 +27,12 @@ impl Credentials {
         made
     }
 
-    pub fn path(&self) -> &Path {
+    pub(crate) fn path(&self) -> &Path {
         self.directory.path()
     }
 
     /// Writes a file that only its owner may read.
-    pub fn write(&self, name: &str, text: impl AsRef<[u8]>) -> PathBuf {
+    pub(crate) fn write(&self, name: &str, text: impl AsRef<[u8]>) -> PathBuf {
         let path = self.path().join(name);
         std::fs::create_dir_all(path.parent().unwrap()).unwrap();
         std::fs::write(&path, text).unwrap();
