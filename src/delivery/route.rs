@@ -26,6 +26,9 @@ use crate::verdict::{Fate, RouteEffect, Verdict};
 const ANSWERS_A_TURN: usize = 256;
 /// How often the route shows itself, and looks whether its connections have become freer.
 const TICK: Duration = Duration::from_millis(200);
+/// When a push is tried again for which a fresh credential was asked: by then the old one is out of use, and while
+/// there is no other the gate is closed.
+const AFTER_RENEWAL: Duration = Duration::from_millis(50);
 
 /// What the task of one route is made of.
 pub struct Delivery {
@@ -259,7 +262,7 @@ impl Route {
                 self.protocol.renew();
                 push.attempts = before;
                 push.resigned = true;
-                self.again(push, Duration::ZERO, verdict, now);
+                self.again(push, AFTER_RENEWAL, verdict, now);
             }
             Disposition::Keep => {
                 self.gate.park(now);

@@ -10,9 +10,9 @@ use super::threads::Threads;
 use super::{Pipeline, Settings, StartError, View};
 use crate::delivery::{Delivery, RouteSettings, RouteStatus};
 use crate::dispatch::{Dispatch, RouteDoor};
-use crate::job::{Envelope, Lane, MemoryBudget, Provider, RouteId, RouteTable, UnixMillis};
+use crate::job::{Envelope, Lane, MemoryBudget, RouteId, RouteTable, UnixMillis};
 use crate::outcome::{AmqpSink, FileSink, Keepers, OutcomeSettings, Settlement, Sink, Tally, WebhookSink};
-use crate::provider::http2::{Pool, PoolOptions};
+use crate::provider::http2::{Pool, PoolOptions, system_resolver};
 use crate::provider::{Protocol, ProviderSettings, apns, fcm};
 use crate::source::amqp::AmqpSource;
 use crate::stage::{Inlet, Outlet, link};
@@ -162,7 +162,7 @@ fn routes(settings: &Settings, credentials: &CancellationToken) -> Result<Vec<Ro
         for (provider, client, limits) in &app.routes {
             let label = RouteLabel { app: Arc::clone(&name), provider: *provider };
             let route = |error: String| StartError::Route(label.clone(), error);
-            let (protocol, pool) = client_of(*provider, client, limits, credentials).map_err(route)?;
+            let (protocol, pool) = client_of(client, limits, credentials).map_err(route)?;
             built.push(Route { label, limits: limits.clone(), protocol, pool });
         }
     }
@@ -170,31 +170,25 @@ fn routes(settings: &Settings, credentials: &CancellationToken) -> Result<Vec<Ro
 }
 
 fn client_of(
-    _provider: Provider,
     client: &ProviderSettings,
     limits: &RouteSettings,
     credentials: &CancellationToken,
 ) -> Result<(Arc<dyn Protocol>, Pool), String> {
-    let text = |error: &dyn std::fmt::Display| error.to_string();
-    match client {
+    let connections = limits.connections as usize;
+    let (protocol, endpoint, tls, options): (Arc<dyn Protocol>, _, _, _) = match client {
         ProviderSettings::Apns(settings) => {
-            let protocol = apns::Apns::new(settings).map_err(|error| text(&error))?;
-            let tls = protocol.tls(settings).map_err(|error| text(&error))?;
-            let pool = Pool::new(
-                settings.endpoint.clone(),
-                tls,
-                PoolOptions::apns(limits.connections, limits.request_timeout),
-            );
-            Ok((Arc::new(protocol), pool))
+            let protocol = apns::Apns::new(settings).map_err(|error| error.to_string())?;
+            let tls = protocol.tls();
+            (Arc::new(protocol), &settings.endpoint, tls, PoolOptions::apns(connections, limits.request_timeout))
         }
         ProviderSettings::Fcm(settings) => {
-            let protocol = fcm::Fcm::start(settings, credentials.clone()).map_err(|error| text(&error))?;
-            let tls = protocol.tls(settings).map_err(|error| text(&error))?;
-            let pool =
-                Pool::new(settings.endpoint.clone(), tls, PoolOptions::fcm(limits.connections, limits.request_timeout));
-            Ok((Arc::new(protocol), pool))
+            let protocol = fcm::Fcm::start(settings, credentials.clone()).map_err(|error| error.to_string())?;
+            let tls = protocol.tls();
+            (Arc::new(protocol), &settings.endpoint, tls, PoolOptions::fcm(connections, limits.request_timeout))
         }
-    }
+    };
+    let pool = Pool::new(endpoint, tls, options, system_resolver()).map_err(|error| error.to_string())?;
+    Ok((protocol, pool))
 }
 
 fn sinks(settings: &OutcomeSettings, source: Option<&AmqpSource>) -> Result<Vec<Arc<dyn Sink>>, StartError> {

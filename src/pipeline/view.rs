@@ -88,7 +88,7 @@ impl View {
             let status = amqp.borrow();
             if !status.is_consuming() {
                 ready = false;
-                reasons.push(format!("source amqp: {status}"));
+                reasons.push(format!("source amqp: {}", *status));
             }
         }
         let mut usable = self.routes.is_empty();

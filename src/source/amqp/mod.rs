@@ -49,7 +49,7 @@ pub use private_broker::{BrokerError, BrokerTls, PrivateBroker};
 pub use publish::{Message, PublishError, Publisher, PublisherState};
 pub use settings::{AmqpSettings, QueueSettings};
 pub use status::{QueueStatus, SourceState, SourceStatus};
-pub use topology::{TopologyError, declare};
+pub use topology::{TopologyError, declare, delete};
 
 use crate::job::{Envelope, Lane, RouteTable};
 use crate::source::Keeper;

@@ -2,6 +2,7 @@
 
 use std::time::{Duration, Instant};
 
+use serde::Serialize;
 use tokio::sync::watch;
 
 use super::PublisherState;
@@ -11,7 +12,8 @@ use crate::job::{Lane, UnixMillis};
 pub(super) const REPORT_EVERY: Duration = Duration::from_millis(100);
 
 /// What the consuming connection does.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
 pub enum SourceState {
     /// Connecting, or waiting to try again; `error` says why.
     Connecting,
@@ -26,7 +28,7 @@ pub enum SourceState {
 }
 
 /// The source's state.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize)]
 pub struct SourceStatus {
     /// The consuming connection's.
     pub state: SourceState,
@@ -43,7 +45,7 @@ pub struct SourceStatus {
 }
 
 /// One queue's state.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize)]
 pub struct QueueStatus {
     /// The queue's name.
     pub name: String,
@@ -61,7 +63,28 @@ pub struct QueueStatus {
     pub error: Option<String>,
 }
 
+impl std::fmt::Display for SourceStatus {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let state = match self.state {
+            SourceState::Connecting => "connecting",
+            SourceState::Declaring => "declaring its topology",
+            SourceState::Consuming => "consuming",
+            SourceState::Draining => "draining",
+            SourceState::Closed => "closed",
+        };
+        f.write_str(state)?;
+        let queues = self.queues.iter().filter_map(|queue| queue.error.as_ref());
+        self.error.iter().chain(queues).try_for_each(|error| write!(f, "; {error}"))
+    }
+}
+
 impl SourceStatus {
+    /// Whether jobs come from every queue, as far as there is demand.
+    #[must_use]
+    pub fn is_consuming(&self) -> bool {
+        self.state == SourceState::Consuming && self.queues.iter().all(|queue| queue.error.is_none())
+    }
+
     /// Jobs the pipeline would take by this lane.
     #[must_use]
     pub fn demand(&self, lane: Lane) -> usize {

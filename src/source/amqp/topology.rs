@@ -13,7 +13,9 @@
 
 use std::fmt;
 
-use lapin::options::{ExchangeDeclareOptions, QueueBindOptions, QueueDeclareOptions};
+use lapin::options::{
+    ExchangeDeclareOptions, ExchangeDeleteOptions, QueueBindOptions, QueueDeclareOptions, QueueDeleteOptions,
+};
 use lapin::types::{AMQPValue, FieldTable};
 use lapin::{Connection, ExchangeKind};
 
@@ -63,6 +65,25 @@ pub async fn declare(settings: &AmqpSettings) -> Result<(), TopologyError> {
     let result = ensure(&connection, settings).await;
     let _ = connection.close(200, "done".into()).await;
     result
+}
+
+/// Deletes our exchanges and queues with whatever is in them; own queues stay. For demos on a broker of somebody else's.
+///
+/// # Errors
+/// [`TopologyError`]; what was deleted before it is gone.
+pub async fn delete(settings: &AmqpSettings) -> Result<(), TopologyError> {
+    let connection = super::connect::connect(settings, "delete").await?;
+    let channel = connection.create_channel().await.map_err(|error| TopologyError::Lost(error.to_string()))?;
+    for piece in pieces(settings).into_iter().filter(|piece| !piece.foreign) {
+        let deleted = match piece.kind {
+            Kind::Exchange(_) => channel.exchange_delete(name(&piece), ExchangeDeleteOptions::default()).await,
+            Kind::Queue(_) => channel.queue_delete(name(&piece), QueueDeleteOptions::default()).await.map(drop),
+            Kind::Binding { .. } => Ok(()),
+        };
+        deleted.map_err(|error| explain(&error, &piece))?;
+    }
+    let _ = connection.close(200, "done".into()).await;
+    Ok(())
 }
 
 /// Makes sure that all we use is there: declares it, or with `declare = false` looks.
