@@ -5,7 +5,8 @@ use std::path::PathBuf;
 use clap::Args;
 
 use super::{Exit, fail, runtime};
-use crate::simulator::{self, SimulatorSettings};
+use crate::provider::apns::ApnsCredential;
+use crate::simulator::{self, Simulator, SimulatorSettings};
 use crate::telemetry;
 
 /// Run the provider simulators alone: APNs and FCM on loopback, over TLS, with faults and a ledger.
@@ -17,7 +18,7 @@ pub(super) struct Simulate {
     /// Ports, limits and faults, as TOML.
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
-    /// Where the CA, an APNs key and a service account that it accepts are written.
+    /// Where the CA, an APNs key and a service account that it accepts are written, and a configuration that uses them.
     #[arg(long, value_name = "FOLDER", default_value = "var/simulator")]
     credentials: PathBuf,
 }
@@ -44,16 +45,52 @@ async fn simulate(settings: SimulatorSettings, folder: PathBuf) -> Exit {
         Ok(simulator) => simulator,
         Err(error) => return fail(Exit::Unavailable, error),
     };
-    if let Err(error) = simulator.write_credentials(&folder) {
+    let config = folder.join("tidegate.toml");
+    let written = simulator.write_credentials(&folder).and_then(|()| std::fs::write(&config, configuration(&simulator)));
+    if let Err(error) = written {
         return fail(Exit::Io, format!("{}: {error}", folder.display()));
     }
     println!("APNs    https://localhost:{}", simulator.apns_address().port());
     println!("FCM     https://localhost:{} (token endpoint: /token)", simulator.fcm_address().port());
     println!("ledger  http://{}/ledger", simulator.ledger_address());
-    println!("trust and credentials are in {}; end it with ctrl-c", folder.display());
+    println!("trust and credentials are in {}; a pipeline that uses them:", folder.display());
+    println!("  tidegate serve --config {}", config.display());
+    println!("end it with ctrl-c");
     if let Err(error) = tokio::signal::ctrl_c().await {
         return fail(Exit::Unavailable, error);
     }
     simulator.shutdown().await;
     Exit::Done
+}
+
+/// A configuration with one app, `chat`, whose routes lead here.
+fn configuration(simulator: &Simulator) -> String {
+    let (key_id, team_id) = match simulator.apns_credential() {
+        ApnsCredential::Token { key_id, team_id, .. } => (key_id, team_id),
+        ApnsCredential::Certificate { .. } => unreachable!("the simulator's first credential is a token"),
+    };
+    let (apns, fcm) = (simulator.apns_address().port(), simulator.fcm_address().port());
+    format!(
+        r#"# Written by `tidegate simulate`: an app whose routes lead to the simulators that are running now.
+[source.amqp]
+uri = "amqp://guest:guest@127.0.0.1:5672/%2f"
+
+[providers.apns]
+endpoint = "https://localhost:{apns}"
+ca_file = "ca.pem"
+
+[providers.fcm]
+endpoint = "https://localhost:{fcm}"
+ca_file = "ca.pem"
+
+[apps.chat.apns]
+key_file = "AuthKey_{key_id}.p8"
+key_id = "{key_id}"
+team_id = "{team_id}"
+topic = "com.example.chat"
+
+[apps.chat.fcm]
+service_account_file = "service-account.json"
+"#
+    )
 }

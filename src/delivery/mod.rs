@@ -18,6 +18,8 @@ mod route;
 mod settings;
 mod shelf;
 mod status;
+#[cfg(test)]
+mod tests;
 
 pub use gate::Gate;
 pub use route::{Delivery, run};
