@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 
 use super::Faults;
+use super::quota::whole_seconds;
 use crate::job::{Provider, UnixMillis};
 
 /// One request, whole.
@@ -146,6 +147,9 @@ pub trait Door {
     /// Whose door it is.
     fn provider(&self) -> Provider;
 
+    /// Whether HTTP/1.1 is spoken too.
+    fn speaks_http1(&self) -> bool;
+
     /// The stream limit a new connection is given first.
     fn first_stream_limit(&self, client_certificate: bool) -> u32;
 
@@ -175,4 +179,41 @@ pub trait Door {
 
     /// A connection ended; what was kept for it can go.
     fn closed(&mut self, connection: u64);
+}
+
+/// Puts what was drawn into the reply's `Retry-After`, in seconds or as a date.
+pub(super) fn retry_after(reply: &mut Reply, injected: Option<Injected>, now: UnixMillis) {
+    let (wait, as_date) = match injected {
+        Some(Injected::Throttle(throttle)) => (throttle.retry_after, throttle.as_date),
+        Some(Injected::ServerError(error)) => (error.retry_after, false),
+        None => (None, false),
+    };
+    if let Some(wait) = wait {
+        put_retry_after(reply, wait, as_date, now);
+    }
+}
+
+/// Puts `Retry-After` into a reply, rounded up to whole seconds.
+pub(super) fn put_retry_after(reply: &mut Reply, wait: Duration, as_date: bool, now: UnixMillis) {
+    let seconds = whole_seconds(wait);
+    let (text, wait) = match as_date {
+        false => (seconds.to_string(), Duration::from_secs(seconds)),
+        true => {
+            let at = now.seconds() + seconds;
+            (http_date(at), Duration::from_millis((at * 1000).saturating_sub(now.0)))
+        }
+    };
+    reply.headers.push(("retry-after", text));
+    reply.retry_after = Some(wait);
+}
+
+/// An HTTP date (RFC 9110, section 5.6.7) of seconds since the Unix epoch.
+fn http_date(seconds: u64) -> String {
+    const DAYS: [&str; 7] = ["Thu", "Fri", "Sat", "Sun", "Mon", "Tue", "Wed"];
+    const MONTHS: [&str; 12] = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
+    // RFC 3339 does the calendar: `2026-11-24T14:50:00Z`.
+    let text = humantime::format_rfc3339_seconds(std::time::UNIX_EPOCH + Duration::from_secs(seconds)).to_string();
+    let day = DAYS[(seconds / 86_400 % 7) as usize];
+    let month = text[5..7].parse::<usize>().map_or("Jan", |month| MONTHS[month - 1]);
+    format!("{day}, {} {month} {} {} GMT", &text[8..10], &text[..4], &text[11..19])
 }

@@ -4,10 +4,25 @@
 //! socket ─ TLS ─ HTTP/2 (frames, streams, limits, faults) ─▶ Door::answer (APNs, FCM, OAuth: what a request deserves) ─▶ reply
 //!                                     └────▶ ledger (what arrived, what was accepted, what was doubled, who broke the protocol)
 //! ```
+//!
+//! [`start`] binds both doors and the ledger's page on loopback, with certificates of a fresh authority and fresh
+//! credentials. Everything runs on the simulator's own threads, each with a single-threaded runtime: one thread owns a
+//! door and all its connections, so nothing is shared and nothing is locked, and a test's paused clock or busy runtime
+//! does not slow the provider.
 
+mod apns;
+mod authority;
+mod connection;
+mod credentials;
 mod exchange;
 mod faults;
+mod fcm;
+mod http1;
 mod ledger;
+mod listener;
+mod page;
+mod quota;
+mod running;
 mod settings;
 mod span;
 
@@ -16,5 +31,8 @@ pub use faults::{
     CredentialState, DeadTokens, Faults, GoAway, Latency, Quota, Reset, ResetCode, ServerError, Slow, StreamLimitAt,
     Throttle, TokenFault, Window,
 };
-pub use ledger::{DoorFigures, FCM_ID_KEY, LedgerSnapshot, MAX_PUSHES, PushPage, PushQuery, PushRecord, TokenFigures};
+pub use ledger::{
+    DoorFigures, FCM_ID_KEY, LedgerSnapshot, MAX_PUSHES, PushPage, PushQuery, PushRecord, TokenFigures,
+};
+pub use running::{PROJECT, Simulator, SimulatorError, TOPIC, start};
 pub use settings::{ApnsDoorSettings, FcmDoorSettings, OnExcess, SimulatorSettings};

@@ -87,6 +87,10 @@ pub struct ApnsDoorSettings {
     pub wedge_after_expiry: bool,
     /// Pushes to one device per minute, above which 429 `TooManyRequests` is answered; 0: any number.
     pub device_rate: u32,
+    /// Tokens that begin so are unknown: 400 `BadDeviceToken`, as those of the other environment are; empty: none.
+    pub unknown_prefix: String,
+    /// Tokens that begin so belong to another app: 400 `DeviceTokenNotForTopic`; empty: none.
+    pub foreign_prefix: String,
     /// A connection without a request for so long is closed with GOAWAY `IdleTimeout`.
     #[serde(deserialize_with = "span::read")]
     pub idle_timeout: Duration,
@@ -107,6 +111,8 @@ impl Default for ApnsDoorSettings {
             token_update_interval: Duration::from_secs(20 * 60),
             wedge_after_expiry: false,
             device_rate: 0,
+            unknown_prefix: String::new(),
+            foreign_prefix: String::new(),
             idle_timeout: Duration::from_secs(60 * 60),
             faults: Faults::default(),
         }

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use super::{DoorFigures, LedgerSnapshot, MAX_PUSHES, PushPage, PushQuery, PushRecord};
 use crate::job::{Provider, UnixMillis};
+use crate::simulator::{Reply, Subject};
 
 /// How long after an answer with `Retry-After` requests may still come that were on their way.
 const ON_THEIR_WAY: Duration = Duration::from_secs(1);
@@ -49,6 +50,25 @@ pub(in crate::simulator) enum Entry {
         /// Requests for one at that moment.
         concurrent: u32,
     },
+}
+
+impl Entry {
+    /// What a reply means for the book.
+    pub(in crate::simulator) fn answered(reply: &Reply, at: Instant, wall: UnixMillis) -> Self {
+        if let Subject::Token { concurrent } = reply.subject {
+            return Entry::Token { granted: reply.accepted, concurrent };
+        }
+        Entry::Push(Box::new(PushEntry {
+            push: reply.push.clone(),
+            target: reply.target.clone(),
+            accepted: reply.accepted,
+            status: reply.status,
+            reason: reply.reason.clone(),
+            retry_after: reply.retry_after,
+            at,
+            wall,
+        }))
+    }
 }
 
 /// A request that was answered.

@@ -10,7 +10,7 @@ mod book;
 mod figures;
 mod owner;
 
-pub(super) use book::{Book, Entry, PushEntry};
+pub(super) use book::{Book, Entry};
 pub use figures::{DoorFigures, LedgerSnapshot, PushPage, PushQuery, PushRecord, TokenFigures};
 pub(super) use owner::{Ledger, run};
 
