@@ -209,6 +209,7 @@ fn what_is_printed_is_toml_that_means_the_same() {
     }
     let again = parse_with(&printed.replace("<secret>", "env:URI"), credentials.path(), &env[..1]);
     assert_eq!(format!("{:?}", again.settings), format!("{:?}", loaded.settings));
+    assert!(schema_accepts(&printed));
 }
 
 #[test]
@@ -231,7 +232,7 @@ fn no_secret_is_printed() {
 #[test]
 fn doubtful_things_are_warned_of() {
     let credentials = Credentials::new();
-    let text = "[source.amqp]\nuri = \"amqp://ada:pw@rabbit.example/\"\n[apps.chat.apns]\ntopic = \"a.b\"\n\
+    let text = "[outcomes]\namqp = false\n[source.amqp]\nuri = \"amqp://ada:pw@rabbit.example/\"\n[apps.chat.apns]\ntopic = \"a.b\"\n\
         key_file = \"open.p8\"\nkey_id = \"ABC123DEFG\"\nteam_id = \"TEAM123456\"";
     let warned = parse(text, &credentials).warnings;
     let said: Vec<&str> = warned.iter().map(|warning| warning.message.as_str()).collect();
@@ -239,6 +240,7 @@ fn doubtful_things_are_warned_of() {
     assert_eq!(
         said,
         [
+            "outcomes are told to nobody",
             "names the virtual host \"\"",
             "password and jobs cross the network in the clear",
             "every user of this machine may read the file"
@@ -256,6 +258,75 @@ fn a_file_is_loaded_and_its_directory_is_where_names_count_from() {
     assert_eq!(loaded.settings.apps[0].name, "chat");
     let missing = config::load(&credentials.path().join("none.toml"), std::iter::empty()).unwrap_err().to_string();
     assert!(missing.contains("none.toml doesn't exist") && missing.contains("--config FILE"), "{missing}");
+}
+
+/// A key of the schema: the variable that sets it, and another value than its default.
+fn keys(schema: &serde_json::Value, name: &str, found: &mut Vec<(String, serde_json::Value)>) {
+    let schema = schema.get("anyOf").map_or(schema, |ways| &ways[1]);
+    if let Some(properties) = schema["properties"].as_object() {
+        for (key, inner) in properties {
+            keys(inner, &format!("{name}__{}", key.to_uppercase()), found);
+        }
+    } else if schema["additionalProperties"].is_object() {
+        for app in ["CHAT", "SHOP"] {
+            keys(&schema["additionalProperties"], &format!("{name}__{app}"), found);
+        }
+    } else if schema["items"]["type"] != "object" {
+        found.push((name.to_owned(), schema.clone()));
+    }
+}
+
+/// A good value that is not the one in force.
+fn another(name: &str, schema: &serde_json::Value) -> String {
+    let key = name.rsplit("__").next().unwrap();
+    let default = schema["default"].as_str().unwrap_or_default();
+    match (schema["type"].as_str().unwrap(), key) {
+        ("boolean", _) => (schema["default"] == false).to_string(),
+        ("integer", _) => (schema["minimum"].as_u64().unwrap() + 2).to_string(),
+        ("array", "TOKENS") => "[\"another\"]".to_owned(),
+        ("array", _) => "[]".to_owned(),
+        (_, "MEMORY") => "123MiB".to_owned(),
+        (_, "RATE") => "1234/min".to_owned(),
+        (_, "LISTEN") => "127.0.0.1:1".to_owned(),
+        (_, "ENDPOINT") => "https://elsewhere.example".to_owned(),
+        (_, "CA_FILE") => "another.pem".to_owned(),
+        (_, "FILE") => "outcomes.ndjson".to_owned(),
+        (_, "SERVICE_ACCOUNT_FILE") => "another.json".to_owned(),
+        (_, "KEY_ID" | "TEAM_ID") => "ANOTHER789".to_owned(),
+        _ if default.ends_with(['s', 'h']) => "7s".to_owned(),
+        _ => "another".to_owned(),
+    }
+}
+
+#[test]
+fn every_key_has_an_effect() {
+    let credentials = Credentials::new();
+    let another_root = std::fs::read_to_string(credentials.path().join("good.pem")).unwrap().repeat(2);
+    credentials.write("another.pem", another_root);
+    let account = std::fs::read_to_string(credentials.path().join("good.json")).unwrap();
+    credentials.write("another.json", account.replace("\"chat-1234\"", "\"another\""));
+    let text = "[source.amqp]\nuri = \"amqps://localhost/%2f\"\n[outcomes]\namqp = true\n[outcomes.webhook]\n\
+        url = \"https://example.com\"\n\
+        [apps.chat.apns]\ntopic = \"a.b\"\nkey_file = \"good.p8\"\nkey_id = \"ABC123DEFG\"\nteam_id = \"TEAM123456\"\n\
+        [apps.chat.fcm]\nservice_account_file = \"good.json\"\n\
+        [apps.shop.apns]\ntopic = \"a.b\"\ncertificate_file = \"good.pem\"\nprivate_key_file = \"good.key\"\n";
+    let before = format!("{:?}", parse(text, &credentials).settings);
+    let mut found = Vec::new();
+    keys(&config::schema(), "TIDEGATE", &mut found);
+    let mut tried = 0;
+    for (name, schema) in found {
+        // Secrets don't show, credentials have tests of their own, and the shop has no FCM and no key.
+        let hidden = ["URI", "URL", "KEY_FILE", "CERTIFICATE_FILE", "PRIVATE_KEY_FILE"];
+        if hidden.iter().any(|key| name.ends_with(&format!("__{key}"))) || name.contains("__SHOP__") {
+            continue;
+        }
+        let value = another(&name, &schema);
+        let value = if name.ends_with("OUTCOMES__AMQP") { "false".to_owned() } else { value };
+        let after = format!("{:?}", parse_with(text, credentials.path(), &[(&name, &value)]).settings);
+        assert_ne!(before, after, "{name}={value} changes nothing");
+        tried += 1;
+    }
+    assert!(tried > 50, "only {tried} keys tried");
 }
 
 fn schema_accepts(text: &str) -> bool {

@@ -3,7 +3,7 @@
 use super::problem::Written;
 use super::report::place;
 use super::section::{Child, Entry, Section, join};
-use super::table::Default;
+use super::table::Absent;
 use super::tree::Source;
 
 /// The configuration as TOML.
@@ -63,7 +63,7 @@ impl Printer<'_> {
     fn value(&mut self, name: &str, entry: &Entry, section: &Section) {
         let line = match (&entry.value, entry.default) {
             (Some(value), _) => format!("{name} = {}  # {}\n", value.toml(), self.origin(entry, section)),
-            (None, Default::Derived(what)) => format!("# {name}: {what}\n"),
+            (None, Absent::Derived(what)) => format!("# {name}: {what}\n"),
             (None, _) => format!("# {name} is not set\n"),
         };
         self.out.push_str(&line);

@@ -41,11 +41,12 @@ impl Files<'_> {
             ErrorKind::PermissionDenied => trouble("may not be read", "let the user that runs tidegate read it"),
             _ => trouble(&format!("can't be read: {error}"), "name a file that can"),
         };
-        let file = File::open(&path).map_err(failed)?;
-        let metadata = file.metadata().map_err(failed)?;
+        // Asked before it is opened: opening a named pipe would wait for its writer.
+        let metadata = std::fs::metadata(&path).map_err(failed)?;
         if !metadata.is_file() {
             return Err(trouble("is not a regular file", "name a file"));
         }
+        let file = File::open(&path).map_err(failed)?;
         let mut bytes = Vec::new();
         file.take(LARGEST_BYTES + 1).read_to_end(&mut bytes).map_err(failed)?;
         if bytes.len() as u64 > LARGEST_BYTES {

@@ -4,7 +4,7 @@
 //! written from it, `--print` follows its order. A key without an effect has no business here, except as
 //! [`Later`](Shape::Later): an operator who writes it is told so instead of being left to believe that it works.
 
-use super::table::{Class, Default, Key, Kind, Literal, Rule, Shape, Table};
+use super::table::{Absent, Class, Key, Kind, Literal, Rule, Shape, Table};
 use crate::job::{Lane, MAX_TTL_SECONDS};
 use crate::outcome::OutcomeKind;
 
@@ -29,7 +29,7 @@ const OUTCOMES: &[&str] = &[
 /// A table that is always there and has no further rules; others say in what they differ.
 const PLAIN: Table = Table { keys: &[], always: true, shorthand: None, inherits: None, rules: &[] };
 
-const fn key(name: &'static str, kind: Kind, default: Default, doc: &'static str) -> Key {
+const fn key(name: &'static str, kind: Kind, default: Absent, doc: &'static str) -> Key {
     Key { name, shape: Shape::Value(kind, default), doc }
 }
 
@@ -41,12 +41,12 @@ const fn later(name: &'static str, doc: &'static str) -> Key {
     Key { name, shape: Shape::Later, doc }
 }
 
-const fn text(default: &'static str) -> Default {
-    Default::Is(Literal::Text(default))
+const fn text(default: &'static str) -> Absent {
+    Absent::Is(Literal::Text(default))
 }
 
-const fn whole(default: u64) -> Default {
-    Default::Is(Literal::Whole(default))
+const fn whole(default: u64) -> Absent {
+    Absent::Is(Literal::Whole(default))
 }
 
 /// The whole configuration.
@@ -71,7 +71,7 @@ static HTTP: Table = Table {
             text("127.0.0.1:8080"),
             "Address and port; one that is not loopback needs `tokens`.",
         ),
-        key("tokens", Kind::Secrets, Default::Is(Literal::List(&[])), "Bearer tokens; an empty list asks for none."),
+        key("tokens", Kind::Secrets, Absent::Is(Literal::List(&[])), "Bearer tokens; an empty list asks for none."),
         later("rate", "requests per token"),
     ]],
     ..PLAIN
@@ -100,7 +100,7 @@ static SOURCE: Table = Table {
 
 static AMQP: Table = Table {
     keys: &[&[
-        key("uri", Kind::Secret, Default::Required, "`amqp://` or `amqps://`, with user, password and virtual host."),
+        key("uri", Kind::Secret, Absent::Required, "`amqp://` or `amqps://`, with user, password and virtual host."),
         key(
             "prefix",
             Kind::Text { min: 1, max: 64, class: Class::Name },
@@ -110,7 +110,7 @@ static AMQP: Table = Table {
         key(
             "declare",
             Kind::Flag,
-            Default::Is(Literal::Flag(true)),
+            Absent::Is(Literal::Flag(true)),
             "Whether exchanges and queues are declared at start.",
         ),
         // Quorum queues cap a consumer's prefetch at 2,000.
@@ -122,9 +122,9 @@ static AMQP: Table = Table {
             whole(100),
             "A message redelivered more often is a dead letter (poison).",
         ),
-        key("ca_file", Kind::File, Default::Unset, "Further roots of trust for `amqps://`, PEM."),
-        key("certificate_file", Kind::File, Default::Unset, "A client certificate and its chain for `amqps://`, PEM."),
-        key("private_key_file", Kind::File, Default::Unset, "The client certificate's key, PEM."),
+        key("ca_file", Kind::File, Absent::Unset, "Further roots of trust for `amqps://`, PEM."),
+        key("certificate_file", Kind::File, Absent::Unset, "A client certificate and its chain for `amqps://`, PEM."),
+        key("private_key_file", Kind::File, Absent::Unset, "The client certificate's key, PEM."),
         // In the protocol it is a 16-bit number of seconds.
         key(
             "heartbeat",
@@ -149,14 +149,14 @@ static QUEUE: Table = Table {
         key(
             "name",
             Kind::Text { min: 1, max: 255, class: Class::Visible },
-            Default::Required,
+            Absent::Required,
             "The queue's whole name.",
         ),
         key("lane", Kind::Choice(LANES), text("normal"), "The lane of its jobs that name no priority."),
         key(
             "app",
             Kind::Text { min: 1, max: 64, class: Class::Name },
-            Default::Unset,
+            Absent::Unset,
             "The app of its jobs that name none.",
         ),
     ]],
@@ -168,16 +168,16 @@ static OUTCOMES_TABLE: Table = Table {
         key(
             "publish",
             Kind::Choices(OUTCOMES),
-            Default::Is(Literal::List(&["unregistered", "rejected", "expired", "shed", "failed"])),
+            Absent::Is(Literal::List(&["unregistered", "rejected", "expired", "shed", "failed"])),
             "The outcomes that are told.",
         ),
         key(
             "amqp",
             Kind::Flag,
-            Default::Derived("true where [source.amqp] is there"),
+            Absent::Derived("true where [source.amqp] is there"),
             "Tell the exchange `<prefix>.outcomes`.",
         ),
-        key("file", Kind::File, Default::Unset, "Append them to this file, as NDJSON."),
+        key("file", Kind::File, Absent::Unset, "Append them to this file, as NDJSON."),
         table("webhook", &WEBHOOK, "POST them; a URL alone or a table."),
     ]],
     ..PLAIN
@@ -185,9 +185,9 @@ static OUTCOMES_TABLE: Table = Table {
 
 static WEBHOOK: Table = Table {
     keys: &[&[
-        key("url", Kind::Secret, Default::Required, "`https://…`, or `http://` on loopback."),
-        key("token", Kind::Secret, Default::Unset, "Sent as `authorization: Bearer …`."),
-        key("ca_file", Kind::File, Default::Unset, "Further roots of trust, PEM."),
+        key("url", Kind::Secret, Absent::Required, "`https://…`, or `http://` on loopback."),
+        key("token", Kind::Secret, Absent::Unset, "Sent as `authorization: Bearer …`."),
+        key("ca_file", Kind::File, Absent::Unset, "Further roots of trust, PEM."),
     ]],
     always: false,
     shorthand: Some("url"),
@@ -252,11 +252,11 @@ const fn rate(default: &'static str) -> Key {
 }
 
 const ROUTE: &[Key] = &[
-    key("ca_file", Kind::File, Default::Unset, "Further roots of trust, token endpoints included, PEM."),
+    key("ca_file", Kind::File, Absent::Unset, "Further roots of trust, token endpoints included, PEM."),
     key(
         "burst",
         Kind::Whole { min: 1, max: 10_000_000 },
-        Default::Derived("what the rate passes in 100 ms, at least 1"),
+        Absent::Derived("what the rate passes in 100 ms, at least 1"),
         "Pushes that may go at once after a quiet time.",
     ),
     key("connections", Kind::Whole { min: 1, max: 1_024 }, whole(32), "At most; opened one at a time as demand asks."),
@@ -315,12 +315,12 @@ static APP_APNS: Table = Table {
 const TEN: Kind = Kind::Text { min: 10, max: 10, class: Class::Alphanumeric };
 
 const APNS: &[Key] = &[
-    key("topic", Kind::Text { min: 1, max: 255, class: Class::Name }, Default::Required, "The app's bundle id."),
-    key("key_file", Kind::File, Default::Unset, "The `.p8` key from Apple: PKCS #8, P-256, PEM."),
-    key("key_id", TEN, Default::Unset, "The key's id, ten characters."),
-    key("team_id", TEN, Default::Unset, "The team's id, ten characters."),
-    key("certificate_file", Kind::File, Default::Unset, "Instead of a key: a push certificate and its chain, PEM."),
-    key("private_key_file", Kind::File, Default::Unset, "The push certificate's key, PEM."),
+    key("topic", Kind::Text { min: 1, max: 255, class: Class::Name }, Absent::Required, "The app's bundle id."),
+    key("key_file", Kind::File, Absent::Unset, "The `.p8` key from Apple: PKCS #8, P-256, PEM."),
+    key("key_id", TEN, Absent::Unset, "The key's id, ten characters."),
+    key("team_id", TEN, Absent::Unset, "The team's id, ten characters."),
+    key("certificate_file", Kind::File, Absent::Unset, "Instead of a key: a push certificate and its chain, PEM."),
+    key("private_key_file", Kind::File, Absent::Unset, "The push certificate's key, PEM."),
 ];
 
 static APP_FCM: Table = Table {
@@ -331,7 +331,7 @@ static APP_FCM: Table = Table {
 };
 
 const FCM: &[Key] =
-    &[key("service_account_file", Kind::File, Default::Required, "The service account's key file from Google, JSON.")];
+    &[key("service_account_file", Kind::File, Absent::Required, "The service account's key file from Google, JSON.")];
 
 /// Whether the keys called `name`, wherever in `table` they stand, are none of them secret; `None`: there is none.
 pub(super) fn is_harmless(table: &'static Table, name: &str) -> Option<bool> {

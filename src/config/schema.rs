@@ -3,7 +3,7 @@
 use serde_json::{Map, Value, json};
 
 use super::keys::ROOT;
-use super::table::{APP_NAME, Class, Default, Key, Kind, Literal, Rule, Shape, Table};
+use super::table::{APP_NAME, Absent, Class, Key, Kind, Literal, Rule, Shape, Table};
 use super::units::{PER, SIZE, TIME, alternatives};
 
 /// The JSON Schema (draft 2020-12) of the configuration, written from the same table of keys that reads it.
@@ -36,7 +36,7 @@ fn table(table: &'static Table) -> Value {
 }
 
 fn is_required(key: &Key) -> bool {
-    matches!(key.shape, Shape::Value(_, Default::Required))
+    matches!(key.shape, Shape::Value(_, Absent::Required))
 }
 
 fn apply(rule: &Rule, schema: &mut Value) {
@@ -62,9 +62,9 @@ fn property(key: &'static Key) -> Value {
     let mut doc = key.doc.to_owned();
     if let Shape::Value(_, default) = &key.shape {
         match default {
-            Default::Is(literal) => schema["default"] = json_of(*literal),
-            Default::Derived(what) => doc = format!("{doc} Default: {what}."),
-            Default::Required | Default::Unset => {}
+            Absent::Is(literal) => schema["default"] = json_of(*literal),
+            Absent::Derived(what) => doc = format!("{doc} Default: {what}."),
+            Absent::Required | Absent::Unset => {}
         }
     }
     schema["description"] = json!(doc);

@@ -5,7 +5,7 @@
 
 use std::time::Duration;
 
-use super::table::{Default, Table};
+use super::table::{Absent, Table};
 use super::tree::Span;
 use super::value::Value;
 
@@ -39,7 +39,7 @@ pub(super) struct Entry {
     /// The key's whole path; that of the inherited key where the value is inherited.
     pub path: String,
     /// What holds if nothing is written.
-    pub default: Default,
+    pub default: Absent,
     /// The value, if there is one.
     pub value: Option<Value>,
     /// Where it was written; `None`: the default.

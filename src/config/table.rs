@@ -39,7 +39,7 @@ pub(super) struct Key {
 /// What may stand under a key.
 pub(super) enum Shape {
     /// A value.
-    Value(Kind, Default),
+    Value(Kind, Absent),
     /// A table.
     Table(&'static Table),
     /// A table of tables with names of the operator's choice.
@@ -52,7 +52,7 @@ pub(super) enum Shape {
 
 /// What holds where a key is not written.
 #[derive(Clone, Copy)]
-pub(super) enum Default {
+pub(super) enum Absent {
     /// It must be written.
     Required,
     /// Nothing.

@@ -6,7 +6,7 @@ use super::keys::ROOT;
 use super::nearest::nearest;
 use super::report::Report;
 use super::section::{Child, Entry, Section, elsewhere, join};
-use super::table::{Default, Key, Kind, Rule, Shape, Table, is_app_name};
+use super::table::{Absent, Key, Kind, Rule, Shape, Table, is_app_name};
 use super::tree::{Member, Node, Raw, Span};
 use super::value;
 
@@ -92,13 +92,13 @@ impl Walk<'_> {
         }
     }
 
-    fn value(&mut self, kind: Kind, default: Default, path: String, member: Option<&Member>, parent: &Frame) -> Entry {
+    fn value(&mut self, kind: Kind, default: Absent, path: String, member: Option<&Member>, parent: &Frame) -> Entry {
         let fallback = match default {
-            Default::Is(literal) => Some(value::of_literal(kind, literal)),
+            Absent::Is(literal) => Some(value::of_literal(kind, literal)),
             _ => None,
         };
         let Some(Member { node, .. }) = member else {
-            if let Default::Required = default {
+            if let Absent::Required = default {
                 let name = path.rsplit('.').next().unwrap_or_default();
                 let remedy = match parent.path.rsplit_once('[') {
                     None => format!("add {name} to [{}]", parent.path),

@@ -18,7 +18,13 @@ impl Meaning<'_> {
             let remedy = "add [source.amqp], or leave it out".to_owned();
             self.wrong(section.entry("amqp"), ("there is no [source.amqp] to publish to".to_owned(), remedy));
         }
-        let Some(Value::Words(words)) = &section.entry("publish").value else { return None };
+        let publish = section.entry("publish");
+        let Some(Value::Words(words)) = &publish.value else { return None };
+        let sinks = section.entry("file").value.is_some() || webhook.is_some();
+        if amqp == Some(false) && !sinks && !words.is_empty() {
+            let remedy = "add file or webhook, or say publish = []";
+            self.doubt(section.entry("amqp"), "outcomes are told to nobody", remedy);
+        }
         let publish = OutcomeKind::ALL.into_iter().filter(|kind| words.iter().any(|word| word == kind.as_str()));
         let webhook = match webhook {
             None => None,
