@@ -15,6 +15,9 @@ mod clock;
 mod codec;
 mod envelope;
 mod lane;
+#[cfg(test)]
+pub(crate) mod sample;
+mod schema;
 mod target;
 mod wire;
 
@@ -22,5 +25,6 @@ pub use clock::UnixMillis;
 pub use codec::{BadJob, Defaults, MAX_JOB_BYTES, MAX_TARGETS, decode};
 pub use envelope::{Acknowledger, Envelope, Origin, Push, Receipt, RouteId, RouteTable, Routes, SourceName};
 pub use lane::Lane;
+pub use schema::schema;
 pub use target::{BadTarget, FcmTarget, Provider, Subscription, Target, TargetHash};
 pub use wire::{ApnsSection, Job, MAX_TTL_SECONDS, Notification};

@@ -43,8 +43,9 @@ impl std::fmt::Display for Provider {
     }
 }
 
-/// One device address.
-#[derive(Clone, PartialEq, Eq)]
+/// One device address. Written as JSON it is the object that stood in `to`.
+#[derive(Clone, PartialEq, Eq, Serialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
 pub enum Target {
     /// An APNs device token: hexadecimal, of no guaranteed length.
     Apns(Box<str>),
@@ -53,24 +54,29 @@ pub enum Target {
     /// A browser's subscription.
     Webpush(Box<Subscription>),
     /// An address that can't be one. It does not spoil its job: it is this push's outcome, `rejected`.
+    #[serde(untagged)]
+    #[schemars(skip)]
     Bad(Box<BadTarget>),
 }
 
 /// What FCM can be told to send to (`messages:send`, exactly one of these).
-#[derive(Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq, Serialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
 pub enum FcmTarget {
-    /// A registration token.
-    Token(Box<str>),
     /// A Firebase installation id.
     Fid(Box<str>),
     /// A topic, without the `/topics/` prefix.
     Topic(Box<str>),
     /// A condition over at most five topics.
     Condition(Box<str>),
+    /// A registration token.
+    #[serde(untagged)]
+    Token(Box<str>),
 }
 
 /// A Web Push subscription, as the browser's `PushSubscription.toJSON()` gives it, flattened.
-#[derive(Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq, Serialize, JsonSchema)]
+#[schemars(deny_unknown_fields)]
 pub struct Subscription {
     /// The push service's URL for this subscription. A secret: whoever has it can push.
     pub endpoint: Box<str>,
@@ -81,7 +87,7 @@ pub struct Subscription {
 }
 
 /// An address that names its provider but can't be read, kept as it came so that the caller finds it again.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct BadTarget {
     /// The provider whose key it stood under.
     pub provider: Provider,
@@ -89,6 +95,19 @@ pub struct BadTarget {
     pub raw: Box<RawValue>,
     /// What is wrong with it, for people.
     pub detail: Box<str>,
+}
+
+/// Without the address.
+impl std::fmt::Debug for BadTarget {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}:{} ({})", self.provider, TargetHash::of(self.raw.get()), self.detail)
+    }
+}
+
+impl Serialize for BadTarget {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        self.raw.serialize(serializer)
+    }
 }
 
 impl PartialEq for BadTarget {

@@ -15,9 +15,12 @@ mod credential;
 pub mod fcm;
 pub mod http2;
 mod jwt;
+mod merge;
 mod protocol;
+mod retry_after;
 mod settings;
 pub mod tls;
+mod wording;
 
 pub use credential::CredentialError;
 pub use protocol::{Answer, Credential, Protocol, Request};

@@ -1,7 +1,10 @@
 //! APNs, the HTTP/2 provider API (PROVIDERS: Apple, "Sending notification requests to APNs").
 
 mod auth;
+mod payload;
 mod settings;
+pub(in crate::provider) mod verdict;
+mod wire;
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -4,6 +4,10 @@ mod assertion;
 mod auth;
 mod exchange;
 mod settings;
+mod status;
+mod template;
+mod verdict;
+mod wire;
 
 use std::sync::Arc;
 use std::time::Duration;

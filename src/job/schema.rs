@@ -1,0 +1,59 @@
+//! The job's JSON Schema, made from the very types that [`decode`](super::decode) fills.
+
+use schemars::{JsonSchema, schema_for};
+use serde_json::Value;
+
+use super::Job;
+
+/// JSON Schema (draft 2020-12) of a job. What it refuses, [`decode`](super::decode) refuses; decode refuses a little more, which a
+/// schema can't say (bytes, not characters; a field twice; at least one thing to send).
+#[must_use]
+pub fn schema() -> Value {
+    let mut schema = schema_for!(Job);
+    schema.insert("title".to_owned(), "Tidegate push job".into());
+    schema.to_value()
+}
+
+/// `apns.headers`, for the schema.
+#[derive(JsonSchema)]
+#[schemars(deny_unknown_fields, rename_all = "kebab-case")]
+#[expect(dead_code, reason = "only its schema is used; decode checks the same names, and a test compares both")]
+pub(super) struct ApnsHeaders {
+    /// What kind of push it is; decides the topic's suffix.
+    apns_push_type: Option<PushType>,
+    /// 10, 5 or 1.
+    apns_priority: Option<TextOrNumber>,
+    /// Seconds since 1970; 0: one attempt, nothing stored.
+    apns_expiration: Option<TextOrNumber>,
+    /// The bundle id, with its suffix.
+    apns_topic: Option<String>,
+    /// At most 64 bytes.
+    apns_collapse_id: Option<TextOrNumber>,
+    /// A UUID.
+    apns_id: Option<String>,
+}
+
+#[derive(JsonSchema)]
+#[schemars(rename_all = "lowercase")]
+#[expect(dead_code, reason = "only its schema is used")]
+enum PushType {
+    Alert,
+    Background,
+    Voip,
+    Complication,
+    Fileprovider,
+    Mdm,
+    Location,
+    Liveactivity,
+    Pushtotalk,
+    Controls,
+    Widgets,
+}
+
+#[derive(JsonSchema)]
+#[schemars(untagged)]
+#[expect(dead_code, reason = "only its schema is used")]
+enum TextOrNumber {
+    Text(String),
+    Number(u64),
+}
