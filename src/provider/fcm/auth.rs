@@ -15,6 +15,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures::FutureExt;
 use http::HeaderValue;
 use tokio::sync::{Notify, watch};
 use tokio::time::{Instant, sleep_until};
@@ -62,7 +63,6 @@ pub(super) fn start(endpoint: TokenEndpoint, shutdown: CancellationToken) -> Tok
         credential,
         asked: Arc::clone(&asked),
         expires: None,
-        refused_by_provider: false,
         troubles: 0,
     };
     tokio::spawn(async move {
@@ -81,8 +81,6 @@ struct Refresher {
     asked: Arc<Notify>,
     /// When the token in use ends, if one is.
     expires: Option<Instant>,
-    /// The provider doesn't take the token in use.
-    refused_by_provider: bool,
     /// Fetches in a row that failed and may pass.
     troubles: u8,
 }
@@ -110,7 +108,6 @@ impl Refresher {
     fn publish(&mut self, fresh: Fresh, now: Instant) -> Pause {
         let end = UnixMillis(UnixMillis::now().0 + u64::try_from(fresh.lifetime.as_millis()).unwrap_or(u64::MAX / 2));
         self.expires = Some(now + fresh.lifetime);
-        self.refused_by_provider = false;
         self.troubles = 0;
         self.token.send_replace(Some(AccessToken { header: fresh.header, expires: end }));
         self.credential.send_replace(Credential::Ready { expires: Some(end) });
@@ -119,7 +116,7 @@ impl Refresher {
     }
 
     fn troubled(&mut self, trouble: Trouble, now: Instant) -> Pause {
-        let in_use = self.expires.is_some_and(|at| at > now) && !self.refused_by_provider;
+        let in_use = self.expires.is_some_and(|at| at > now);
         match trouble {
             Trouble::Refused(reason) => {
                 tracing::error!(%reason, in_use, "the token endpoint refuses the service account");
@@ -147,33 +144,44 @@ impl Refresher {
         self.credential.send_replace(credential);
     }
 
-    /// Waits; a token that ends meanwhile is taken out of use, and being asked may end it early.
+    /// Waits. A token that ends meanwhile is taken out of use, and so is one that somebody asks to replace.
     async fn pause(&mut self, pause: Pause) {
         let asked = Arc::clone(&self.asked);
-        let asking = async {
-            let Some(from) = pause.asked_from else { return std::future::pending().await };
-            let in_use = self.expires.is_some();
-            if in_use {
-                // Asked about the token before this one: forgotten when the time is over.
-                sleep_until(from).await;
-                let _ = futures::FutureExt::now_or_never(asked.notified());
-                asked.notified().await;
-            } else {
-                asked.notified().await;
-                sleep_until(from).await;
-            }
-        };
-        tokio::select! {
-            () = asking => {
-                self.refused_by_provider = self.expires.is_some();
-                if self.refused_by_provider {
-                    // No push burns an attempt on a token that is known to be refused.
-                    self.withdraw(Credential::Pending);
+        loop {
+            tokio::select! {
+                () = asking(&asked, pause.asked_from, self.expires.is_some()) => {
+                    if self.expires.is_some() {
+                        // No push burns an attempt on a token that is known to be refused.
+                        self.withdraw(Credential::Pending);
+                    }
+                    return;
                 }
+                () = sleep_until_some(self.expires) => self.withdraw(Credential::Pending),
+                () = sleep_until(pause.until) => return,
+                () = self.token.closed() => return,
             }
-            () = sleep_until(pause.until) => {}
-            () = self.token.closed() => {}
         }
+    }
+}
+
+/// Until somebody asks for another token, not before `from`. With a token in use, what is asked before that was asked
+/// about the one before it, and is forgotten.
+async fn asking(asked: &Notify, from: Option<Instant>, in_use: bool) {
+    let Some(from) = from else { return std::future::pending().await };
+    if in_use {
+        sleep_until(from).await;
+        let _ = asked.notified().now_or_never();
+        asked.notified().await;
+    } else {
+        asked.notified().await;
+        sleep_until(from).await;
+    }
+}
+
+async fn sleep_until_some(at: Option<Instant>) {
+    match at {
+        Some(at) => sleep_until(at).await,
+        None => std::future::pending().await,
     }
 }
 
