@@ -1,7 +1,6 @@
 //! What a route shows of itself.
 
 use serde::Serialize;
-use tokio::sync::watch;
 
 /// Whether a route sends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -58,6 +57,3 @@ impl Default for RouteStatus {
         }
     }
 }
-
-/// A route's status, kept up by its delivery.
-pub type StatusReceiver = watch::Receiver<RouteStatus>;

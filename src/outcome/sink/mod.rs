@@ -41,8 +41,7 @@ pub trait Sink: Send + Sync {
 }
 
 /// The events as one JSON array.
-#[must_use]
-pub fn json_array(events: &[Event]) -> Bytes {
+fn json_array(events: &[Event]) -> Bytes {
     let mut array = Vec::with_capacity(events.iter().map(|event| event.json.len() + 1).sum::<usize>() + 2);
     array.push(b'[');
     for (nth, event) in events.iter().enumerate() {
