@@ -1,5 +1,7 @@
 //! Good configurations: what they mean, what the environment changes, what is printed, what the schema accepts.
 
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 mod configuration;
 
 use std::path::Path;
@@ -166,13 +168,16 @@ fn the_environment_wins_over_the_file() {
         ("TIDEGATE__APPS__CHAT_EU__FCM__RATE", "5/s"),
         ("TIDEGATE__APPS__CHAT_EU__APNS__KEY_ID", "1234567890"),
         ("TIDEGATE__APPS__CHAT_EU__APNS__CONCURRENCY__MAX", "9"),
+        ("TIDEGATE__SOURCE__AMQP__QUEUES", "[{ name = \"push\", lane = \"low\" }]"),
+        ("TIDEGATE__LANES__LOW", "{ weight = 3 }"),
         ("DOOR", CANARY),
         ("TIDEGATE_LOG", "debug"),
     ];
     let settings = parse_with(text, credentials.path(), &env).settings;
     let amqp = settings.amqp.unwrap();
     assert_eq!((amqp.uri.expose_secret(), amqp.declare), ("amqp://localhost/%2f", false));
-    assert_eq!(settings.lanes[0].weight, 7);
+    assert_eq!((amqp.queues[0].name.as_str(), amqp.queues[0].lane), ("push", Lane::Low));
+    assert_eq!((settings.lanes[0].weight, settings.lanes[2].weight), (7, 3));
     assert_eq!(settings.limits.drain_timeout, Duration::from_secs(5));
     assert_eq!(settings.http.tokens[0].expose_secret(), CANARY);
     assert_eq!(settings.outcomes.publish, [OutcomeKind::Failed]);
