@@ -67,7 +67,7 @@ pub fn load(path: &Path, env: impl Iterator<Item = (String, String)>) -> Result<
     let name = path.display().to_string();
     let base_dir = path.parent().unwrap_or(Path::new("")).to_path_buf();
     let variables = BTreeMap::new();
-    match (Files { base_dir: Path::new(""), variables: &variables }.read(&name)) {
+    match (Files { base_dir: Path::new(""), variables: &variables }.read(path)) {
         Ok(file) => parse(&file.text, &name, &base_dir, env),
         Err((message, _)) => {
             let mut report = Report::default();
