@@ -284,7 +284,7 @@ fn keys(schema: &serde_json::Value, name: &str, found: &mut Vec<(String, serde_j
 /// A good value that is not the one in force.
 fn another(name: &str, schema: &serde_json::Value) -> String {
     let key = name.rsplit("__").next().unwrap();
-    let default = schema["default"].as_str().unwrap_or_default();
+    let pattern = schema["pattern"].as_str().unwrap_or_default();
     match (schema["type"].as_str().unwrap(), key) {
         ("boolean", _) => (schema["default"] == false).to_string(),
         ("integer", _) => (schema["minimum"].as_u64().unwrap() + 2).to_string(),
@@ -298,7 +298,7 @@ fn another(name: &str, schema: &serde_json::Value) -> String {
         (_, "FILE") => "outcomes.ndjson".to_owned(),
         (_, "SERVICE_ACCOUNT_FILE") => "another.json".to_owned(),
         (_, "KEY_ID" | "TEAM_ID") => "ANOTHER789".to_owned(),
-        _ if default.ends_with(['s', 'h']) => "7s".to_owned(),
+        _ if pattern.contains("(ms|") => "7s".to_owned(),
         _ => "another".to_owned(),
     }
 }
