@@ -6,7 +6,7 @@
 //!  Settings ◀──meaning── values with types and units ◀┘
 //! ```
 //!
-//! - One [table](keys) says which keys there are. The reader, the suggestions for mistyped names, the JSON
+//! - One table (`keys.rs`) says which keys there are. The reader, the suggestions for mistyped names, the JSON
 //!   [`schema`] and the printed defaults all follow it, so they can't tell different stories.
 //! - Every problem is found, not just the first, and each says where it is and what to do. That is why the tree is
 //!   walked by hand: a derived deserialiser stops at the first error.
