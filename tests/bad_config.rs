@@ -3,6 +3,8 @@
 //! The corpus stands in `tests/corpus/config/*.txt`, one file a topic, each case with its text, its environment and
 //! all that is said of it. `BLESS=1` writes what is said now into the corpus, to be read before it is committed.
 
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 mod configuration;
 
 use std::fmt::Write;

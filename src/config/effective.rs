@@ -10,7 +10,7 @@ use super::tree::Source;
 pub(super) fn print(root: &Section, sources: &[Source]) -> String {
     let mut printer = Printer { sources, out: String::new() };
     printer.section(root, &Heading::None);
-    printer.out
+    printer.out.trim_start().to_owned()
 }
 
 struct Printer<'a> {

@@ -28,12 +28,12 @@ pub(super) type Trouble = (String, String);
 
 impl Files<'_> {
     /// A name as the file system knows it.
-    pub(super) fn resolve(&self, name: &str) -> PathBuf {
+    pub(super) fn resolve(&self, name: impl AsRef<Path>) -> PathBuf {
         self.base_dir.join(name)
     }
 
     /// Reads a text file.
-    pub(super) fn read(&self, name: &str) -> Result<Text, Trouble> {
+    pub(super) fn read(&self, name: impl AsRef<Path>) -> Result<Text, Trouble> {
         let path = self.resolve(name);
         let trouble = |what: &str, remedy: &str| (format!("{} {what}", path.display()), remedy.to_owned());
         let failed = |error: std::io::Error| match error.kind() {

@@ -138,7 +138,7 @@ pub(super) fn quote(text: &str, line_start: usize, span: &Span, covered: &[Span]
 }
 
 /// A character that moves no cursor.
-fn plain(c: char) -> char {
+pub(super) fn plain(c: char) -> char {
     match c {
         '\t' => ' ',
         c if c.is_control() || matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}') => '\u{fffd}',

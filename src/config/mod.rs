@@ -6,7 +6,7 @@
 //!  Settings ◀──meaning── values with types and units ◀┘
 //! ```
 //!
-//! - One [table](keys) says which keys there are. The reader, the suggestions for mistyped names, the JSON
+//! - One table (`keys.rs`) says which keys there are. The reader, the suggestions for mistyped names, the JSON
 //!   [`schema`] and the printed defaults all follow it, so they can't tell different stories.
 //! - Every problem is found, not just the first, and each says where it is and what to do. That is why the tree is
 //!   walked by hand: a derived deserialiser stops at the first error.
@@ -25,9 +25,11 @@ mod nearest;
 mod overlay;
 mod problem;
 mod report;
+mod rules;
 mod schema;
 mod section;
 mod table;
+mod text;
 mod tree;
 mod units;
 mod value;
@@ -65,7 +67,7 @@ pub fn load(path: &Path, env: impl Iterator<Item = (String, String)>) -> Result<
     let name = path.display().to_string();
     let base_dir = path.parent().unwrap_or(Path::new("")).to_path_buf();
     let variables = BTreeMap::new();
-    match (Files { base_dir: Path::new(""), variables: &variables }.read(&name)) {
+    match (Files { base_dir: Path::new(""), variables: &variables }.read(path)) {
         Ok(file) => parse(&file.text, &name, &base_dir, env),
         Err((message, _)) => {
             let mut report = Report::default();

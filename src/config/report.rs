@@ -86,6 +86,9 @@ impl Draft {
 
     fn render(self, sources: &[Source], covered: &[Span]) -> Problem {
         let Self { severity, key, value, message, remedy, span } = self;
+        // A file's name may hold anything, and what is printed must not move the cursor.
+        let plain = |text: String| text.chars().map(mask::plain).collect();
+        let (message, remedy) = (plain(message), plain(remedy));
         let place = span.map(|span| place(&span, &sources[span.source], covered));
         Problem { severity, key, value, message, remedy, place }
     }

@@ -9,15 +9,17 @@ use super::units::{PER, SIZE, TIME, alternatives};
 /// The JSON Schema (draft 2020-12) of the configuration, written from the same table of keys that reads it.
 #[must_use]
 pub fn schema() -> Value {
-    let mut schema = table(&ROOT);
+    let mut schema = table(&ROOT, None);
     schema["$schema"] = json!("https://json-schema.org/draft/2020-12/schema");
     schema["title"] = json!("Tidegate configuration");
     schema
 }
 
-fn table(table: &'static Table) -> Value {
+/// `base`: the table whose values hold where this one says nothing.
+fn table(table: &'static Table, base: Option<&str>) -> Value {
+    let base = table.inherits.or(base);
     let keys = || table.all().filter(|key| !matches!(key.shape, Shape::Later));
-    let properties: Map<String, Value> = keys().map(|key| (key.name.to_owned(), property(key))).collect();
+    let properties: Map<String, Value> = keys().map(|key| (key.name.to_owned(), property(key, base))).collect();
     let required: Vec<&str> = keys().filter(|key| is_required(key)).map(|key| key.name).collect();
     let mut schema = json!({ "type": "object", "properties": properties, "additionalProperties": false });
     if !required.is_empty() {
@@ -29,7 +31,8 @@ fn table(table: &'static Table) -> Value {
     match table.shorthand {
         None => schema,
         Some(name) => {
-            let bare = table.key(name).map(|key| shape(&key.shape)).expect("a shorthand names a key of its table");
+            let bare =
+                table.key(name).map(|key| shape(&key.shape, base)).expect("a shorthand names a key of its table");
             json!({ "anyOf": [bare, schema] })
         }
     }
@@ -57,13 +60,16 @@ fn apply(rule: &Rule, schema: &mut Value) {
     }
 }
 
-fn property(key: &'static Key) -> Value {
-    let mut schema = shape(&key.shape);
+fn property(key: &'static Key, base: Option<&str>) -> Value {
+    let mut schema = shape(&key.shape, base);
     let mut doc = key.doc.to_owned();
     if let Shape::Value(_, default) = &key.shape {
         match default {
-            Absent::Is(literal) => schema["default"] = json_of(*literal),
-            Absent::Derived(what) => doc = format!("{doc} Default: {what}."),
+            Absent::Is(literal) if base.is_none() => schema["default"] = json_of(*literal),
+            Absent::Derived(what) if base.is_none() => doc = format!("{doc} Default: {what}."),
+            Absent::Is(_) | Absent::Derived(_) => {
+                doc = format!("{doc} Default: that of [{}].", base.unwrap_or_default());
+            }
             Absent::Required | Absent::Unset => {}
         }
     }
@@ -71,16 +77,16 @@ fn property(key: &'static Key) -> Value {
     schema
 }
 
-fn shape(shape: &'static Shape) -> Value {
+fn shape(shape: &'static Shape, base: Option<&str>) -> Value {
     match shape {
         Shape::Value(kind, _) => value(*kind),
-        Shape::Table(inner) => table(inner),
+        Shape::Table(inner) => table(inner, base),
         Shape::Named(inner) => json!({
             "type": "object",
             "propertyNames": { "pattern": APP_NAME },
-            "additionalProperties": table(inner),
+            "additionalProperties": table(inner, base),
         }),
-        Shape::Rows(inner) => json!({ "type": "array", "items": table(inner) }),
+        Shape::Rows(inner) => json!({ "type": "array", "items": table(inner, base) }),
         Shape::Later => json!(false),
     }
 }

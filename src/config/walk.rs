@@ -1,14 +1,16 @@
 //! Walks what was written along the table of keys: unknown keys, types, ranges, what is missing, what contradicts.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use super::keys::ROOT;
 use super::nearest::nearest;
 use super::report::Report;
+use super::rules;
 use super::section::{Child, Entry, Section, elsewhere, join};
-use super::table::{Absent, Key, Kind, Rule, Shape, Table, is_app_name};
+use super::table::{Absent, Key, Kind, Shape, Table, is_app_name};
 use super::tree::{Member, Node, Raw, Span};
-use super::value;
+use super::value::{self, Flaw};
 
 /// Understands `root`, which was written, as the whole configuration.
 pub(super) fn walk(root: &Node, report: &mut Report, covered: &[Span]) -> Section {
@@ -25,47 +27,45 @@ struct Walk<'a> {
 }
 
 /// A table that is about to be read: what it is called and where that stands.
-struct Frame {
-    path: String,
-    name: String,
-    span: Option<Span>,
+pub(super) struct Frame {
+    pub path: String,
+    pub name: String,
+    pub span: Option<Span>,
 }
 
 impl Walk<'_> {
     fn section(&mut self, table: &'static Table, frame: Frame, node: Option<&Node>, base: Option<&Section>) -> Section {
-        let bare;
-        let members = match node.map(|node| (node, &node.raw)) {
-            None => &[][..],
-            Some((_, Raw::Table(members))) => members,
-            Some((node, _)) => match table.shorthand {
-                Some(name) => {
-                    let name_span = node.span.clone();
-                    bare = [Member { name: name.to_owned(), name_span, node: node.clone() }];
-                    &bare[..]
-                }
-                None => {
-                    self.wrong(&frame.path, node, "a table");
-                    &[][..]
-                }
-            },
-        };
-        self.unknown(table, &frame.path, members);
+        let members = node.map_or(Some(Cow::default()), |node| self.members(table, &frame.path, node));
+        if let Some(members) = &members {
+            self.unknown(table, &frame.path, members);
+            rules::check(table, &frame, members, self.report);
+        }
+        let members = members.unwrap_or_default();
         let inherited = table.inherits.and_then(|path| self.finished.get(path)).cloned();
         let base = base.or(inherited.as_ref());
-        let children = table
-            .all()
-            .filter(|key| !matches!(key.shape, Shape::Later))
-            .map(|key| {
-                let member = members.iter().find(|member| member.name == key.name);
-                (key.name, self.child(key, &frame, member, base))
-            })
-            .collect();
-        if node.is_none_or(|node| table.shorthand.is_some() || matches!(node.raw, Raw::Table(_))) {
-            self.rules(table, &frame, members);
-        }
-        let section = Section { path: frame.path, name: frame.name, children };
+        let keys = table.all().filter(|key| !matches!(key.shape, Shape::Later));
+        let children = keys.map(|key| {
+            let member = members.iter().find(|member| member.name == key.name);
+            (key.name, self.child(key, &frame, member, base))
+        });
+        let section = Section { children: children.collect(), path: frame.path, name: frame.name };
         self.finished.insert(section.path.clone(), section.clone());
         section
+    }
+
+    /// The members of `node`, which should be `table`. A bare value may stand for a table; another one is refused.
+    fn members<'n>(&mut self, table: &'static Table, path: &str, node: &'n Node) -> Option<Cow<'n, [Member]>> {
+        match (&node.raw, table.shorthand) {
+            (Raw::Table(members), _) => Some(Cow::Borrowed(members)),
+            (_, Some(name)) => {
+                let bare = Member { name: name.to_owned(), name_span: node.span.clone(), node: node.clone() };
+                Some(Cow::Owned(vec![bare]))
+            }
+            (_, None) => {
+                self.wrong(path, node, "a table");
+                None
+            }
+        }
     }
 
     fn child(&mut self, key: &'static Key, parent: &Frame, member: Option<&Member>, base: Option<&Section>) -> Child {
@@ -99,31 +99,35 @@ impl Walk<'_> {
         };
         let Some(Member { node, .. }) = member else {
             if let Absent::Required = default {
-                let name = path.rsplit('.').next().unwrap_or_default();
-                let remedy = match parent.path.rsplit_once('[') {
-                    None => format!("add {name} to [{}]", parent.path),
-                    Some((rows, _)) => format!("add {name} to this [[{rows}]]"),
-                };
-                self.report.error(&path, parent.span.as_ref(), "is missing", remedy);
+                self.missing(&path, parent);
             }
             return Entry { path, default, value: fallback, span: None, refused: false };
         };
-        let read = value::read(kind, node);
-        let refused = read.is_err();
-        let value = match read {
-            Ok(value) => Some(value),
+        let (value, refused) = match value::read(kind, node) {
+            Ok(value) => (Some(value), false),
             Err(flaws) => {
-                for flaw in flaws {
-                    let span = flaw.span.as_ref().unwrap_or(&node.span);
-                    let draft = self.report.error(&path, Some(span), flaw.message, flaw.remedy);
-                    if flaw.span.is_none() && !kind.is_secret() {
-                        draft.shown(node, self.covered);
-                    }
-                }
-                fallback
+                flaws.into_iter().for_each(|flaw| self.refuse(&path, kind, node, flaw));
+                (fallback, true)
             }
         };
         Entry { path, default, value, span: Some(node.span.clone()), refused }
+    }
+
+    fn missing(&mut self, path: &str, parent: &Frame) {
+        let name = path.rsplit('.').next().unwrap_or_default();
+        let remedy = match parent.path.rsplit_once('[') {
+            None => format!("add {name} to [{}]", parent.path),
+            Some((rows, _)) => format!("add {name} to this [[{rows}]]"),
+        };
+        self.report.error(path, parent.span.as_ref(), "is missing", remedy);
+    }
+
+    fn refuse(&mut self, path: &str, kind: Kind, node: &Node, flaw: Flaw) {
+        let span = flaw.span.as_ref().unwrap_or(&node.span);
+        let draft = self.report.error(path, Some(span), flaw.message, flaw.remedy);
+        if flaw.span.is_none() && !kind.is_secret() {
+            draft.shown(node, self.covered);
+        }
     }
 
     fn named(&mut self, table: &'static Table, parent: &Frame, member: Option<&Member>) -> Vec<Section> {
@@ -185,53 +189,6 @@ impl Walk<'_> {
                 None => {
                     self.report.error(&whole, Some(name_span), "there is no such key", suggestion(table, path, name));
                 }
-            }
-        }
-    }
-
-    fn rules(&mut self, table: &'static Table, frame: &Frame, members: &[Member]) {
-        let written = |name: &str| members.iter().find(|member| member.name == name);
-        for rule in table.rules {
-            match rule {
-                Rule::Something(what) if members.is_empty() => {
-                    self.report.error(
-                        &frame.path,
-                        frame.span.as_ref(),
-                        "is empty",
-                        format!("add {}", what.replace("<app>", &frame.name)),
-                    );
-                }
-                Rule::Something(_) => {}
-                Rule::Together(keys) => self.together(keys, frame, written),
-                Rule::OneOf(groups) => self.one_of(groups, frame, written),
-            }
-        }
-    }
-
-    /// Reports those of `keys` that are missing while others of them are there.
-    fn together<'m>(&mut self, keys: &[&str], frame: &Frame, written: impl Fn(&str) -> Option<&'m Member>) {
-        let Some(there) = keys.iter().find_map(|key| written(key)) else { return };
-        for key in keys.iter().filter(|key| written(key).is_none()) {
-            let remedy = format!("add {key} to [{}], or leave {} out", frame.path, there.name);
-            let message = format!("is missing, but {} is there", there.name);
-            self.report.error(&join(&frame.path, key), Some(&there.name_span), message, remedy);
-        }
-    }
-
-    fn one_of<'m>(&mut self, groups: &[&[&str]], frame: &Frame, written: impl Fn(&str) -> Option<&'m Member>) {
-        let first = |group: &[&str]| group.iter().find_map(|key| written(key));
-        let begun: Vec<_> = groups.iter().filter(|group| first(group).is_some()).collect();
-        let ways = groups.iter().map(|group| group.join(" + ")).collect::<Vec<_>>().join(", or ");
-        match begun[..] {
-            [] => {
-                self.report.error(&frame.path, frame.span.as_ref(), "has no credential", format!("add {ways}"));
-            }
-            [group] => self.together(group, frame, written),
-            [one, other, ..] => {
-                let (one, other) = (first(one).expect("begun"), first(other).expect("begun"));
-                let message = format!("contradicts {}: there must be one credential", one.name);
-                let path = join(&frame.path, &other.name);
-                self.report.error(&path, Some(&other.name_span), message, format!("keep either {ways}"));
             }
         }
     }

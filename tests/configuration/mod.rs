@@ -1,5 +1,7 @@
 //! A directory with every credential that the tests' configurations name, made afresh.
 
+#![expect(clippy::unwrap_used, reason = "a test that can't make its files has failed")]
+
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
