@@ -7,6 +7,7 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
@@ -18,36 +19,41 @@ use tokio::sync::mpsc;
 use tokio_rustls::TlsAcceptor;
 
 /// How long a test waits for what must happen.
-pub const PATIENCE: Duration = Duration::from_secs(20);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
 
-pub const DATA: u8 = 0;
-pub const HEADERS: u8 = 1;
-pub const RST_STREAM: u8 = 3;
-pub const SETTINGS: u8 = 4;
-pub const PING: u8 = 6;
-pub const GOAWAY: u8 = 7;
-pub const END_STREAM: u8 = 1;
-pub const ACK: u8 = 1;
-pub const END_HEADERS: u8 = 4;
-pub const REFUSED_STREAM: u32 = 7;
-pub const CANCEL: u32 = 8;
+pub(crate) const DATA: u8 = 0;
+pub(crate) const HEADERS: u8 = 1;
+pub(crate) const RST_STREAM: u8 = 3;
+pub(crate) const SETTINGS: u8 = 4;
+pub(crate) const PING: u8 = 6;
+pub(crate) const GOAWAY: u8 = 7;
+pub(crate) const END_STREAM: u8 = 1;
+pub(crate) const ACK: u8 = 1;
+pub(crate) const END_HEADERS: u8 = 4;
+pub(crate) const REFUSED_STREAM: u32 = 7;
+pub(crate) const CANCEL: u32 = 8;
+
+static AUTHORITIES: AtomicUsize = AtomicUsize::new(1);
 
 /// A root of trust and what it signs.
-pub struct Authority {
+pub(crate) struct Authority {
     issuer: Issuer<'static, KeyPair>,
-    pub pem: String,
+    pub(crate) pem: String,
 }
 
 impl Authority {
-    pub fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let mut params = CertificateParams::new(Vec::new()).expect("no names");
+        // Two authorities of one name would be taken for each other, and told apart by their signatures only.
+        let number = AUTHORITIES.fetch_add(1, Ordering::Relaxed);
+        params.distinguished_name.push(rcgen::DnType::CommonName, format!("Test authority {number}"));
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         let key = KeyPair::generate().expect("a key");
         let pem = params.self_signed(&key).expect("signed").pem();
         Self { issuer: Issuer::new(params, key), pem }
     }
 
-    pub fn issue(&self, edit: impl FnOnce(&mut CertificateParams)) -> (CertificateDer<'static>, KeyPair) {
+    pub(crate) fn issue(&self, edit: impl FnOnce(&mut CertificateParams)) -> (CertificateDer<'static>, KeyPair) {
         let mut params = CertificateParams::new(vec!["localhost".to_owned()]).expect("a name");
         edit(&mut params);
         let key = KeyPair::generate().expect("a key");
@@ -55,7 +61,7 @@ impl Authority {
         (certificate.der().clone(), key)
     }
 
-    pub fn server_config(&self, alpn: &[&str], edit: impl FnOnce(&mut CertificateParams)) -> ServerConfig {
+    pub(crate) fn server_config(&self, alpn: &[&str], edit: impl FnOnce(&mut CertificateParams)) -> ServerConfig {
         let (certificate, key) = self.issue(edit);
         let key = PrivateKeyDer::try_from(key.serialize_der()).expect("PKCS #8");
         let provider = Arc::new(rustls::crypto::ring::default_provider());
@@ -72,7 +78,7 @@ impl Authority {
 
 /// What a client did.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Event {
+pub(crate) enum Event {
     Opened,
     Headers { stream: u32, end: bool, block: Vec<u8> },
     Data { stream: u32, body: Vec<u8>, end: bool },
@@ -84,7 +90,7 @@ pub enum Event {
 
 /// What the server does by itself.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Mode {
+pub(crate) enum Mode {
     /// SETTINGS at the start with this stream limit (none: no SETTINGS at all), acknowledgements, pongs.
     Manual { limit: Option<u32>, pong: bool },
     /// The same, and 200 to every whole request.
@@ -92,15 +98,15 @@ pub enum Mode {
 }
 
 /// One connection as the test holds it.
-pub struct Peer {
-    pub events: mpsc::UnboundedReceiver<Event>,
+pub(crate) struct Peer {
+    pub(crate) events: mpsc::UnboundedReceiver<Event>,
     frames: mpsc::UnboundedSender<Vec<u8>>,
 }
 
 /// The server.
-pub struct Server {
-    pub address: SocketAddr,
-    pub peers: mpsc::UnboundedReceiver<Peer>,
+pub(crate) struct Server {
+    pub(crate) address: SocketAddr,
+    pub(crate) peers: mpsc::UnboundedReceiver<Peer>,
     task: tokio::task::JoinHandle<()>,
 }
 
@@ -111,7 +117,7 @@ impl Drop for Server {
 }
 
 impl Server {
-    pub async fn start(tls: ServerConfig, mode: Mode) -> Self {
+    pub(crate) async fn start(tls: ServerConfig, mode: Mode) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let address = listener.local_addr().expect("an address");
         let acceptor = TlsAcceptor::from(Arc::new(tls));
@@ -135,14 +141,14 @@ impl Server {
     }
 
     /// The next connection that came.
-    pub async fn peer(&mut self) -> Peer {
+    pub(crate) async fn peer(&mut self) -> Peer {
         tokio::time::timeout(PATIENCE, self.peers.recv()).await.expect("a connection in time").expect("serving")
     }
 }
 
 impl Peer {
     /// The next event that is neither of the connection's beginning nor a pong.
-    pub async fn event(&mut self) -> Event {
+    pub(crate) async fn event(&mut self) -> Event {
         loop {
             let event = tokio::time::timeout(PATIENCE, self.events.recv()).await.expect("an event in time");
             match event {
@@ -154,7 +160,7 @@ impl Peer {
     }
 
     /// Waits for the next whole request and says on which stream it came.
-    pub async fn request(&mut self) -> u32 {
+    pub(crate) async fn request(&mut self) -> u32 {
         loop {
             match self.event().await {
                 Event::Headers { stream, end: true, .. } | Event::Data { stream, end: true, .. } => return stream,
@@ -165,7 +171,7 @@ impl Peer {
     }
 
     /// No request has come up to now that was not taken. Settles by a PING that the client must answer.
-    pub async fn nothing_more(&mut self) {
+    pub(crate) async fn nothing_more(&mut self) {
         self.frame(PING, 0, 0, &[1; 8]);
         loop {
             match tokio::time::timeout(PATIENCE, self.events.recv()).await.expect("a pong in time") {
@@ -176,12 +182,21 @@ impl Peer {
         }
     }
 
-    pub fn frame(&self, kind: u8, flags: u8, stream: u32, payload: &[u8]) {
+    /// Forgets what has come up to now. Settles by a PING that the client must answer.
+    pub(crate) async fn forget(&mut self) {
+        self.frame(PING, 0, 0, &[1; 8]);
+        while !matches!(
+            tokio::time::timeout(PATIENCE, self.events.recv()).await.expect("a pong in time"),
+            Some(Event::Ping { ack: true }) | None
+        ) {}
+    }
+
+    pub(crate) fn frame(&self, kind: u8, flags: u8, stream: u32, payload: &[u8]) {
         let _ = self.frames.send(frame(kind, flags, stream, payload));
     }
 
     /// Answers with a status of HPACK's static table and a body.
-    pub fn answer(&self, stream: u32, status: u16, body: &[u8]) {
+    pub(crate) fn answer(&self, stream: u32, status: u16, body: &[u8]) {
         let end = if body.is_empty() { END_STREAM } else { 0 };
         self.frame(HEADERS, END_HEADERS | end, stream, &[indexed(status)]);
         if !body.is_empty() {
@@ -189,15 +204,15 @@ impl Peer {
         }
     }
 
-    pub fn reset(&self, stream: u32, code: u32) {
+    pub(crate) fn reset(&self, stream: u32, code: u32) {
         self.frame(RST_STREAM, 0, stream, &code.to_be_bytes());
     }
 
-    pub fn limit(&self, streams: u32) {
+    pub(crate) fn limit(&self, streams: u32) {
         self.frame(SETTINGS, 0, 0, &setting(3, streams));
     }
 
-    pub fn goaway(&self, last: u32, code: u32, debug: &str) {
+    pub(crate) fn goaway(&self, last: u32, code: u32, debug: &str) {
         let mut payload = last.to_be_bytes().to_vec();
         payload.extend_from_slice(&code.to_be_bytes());
         payload.extend_from_slice(debug.as_bytes());
@@ -205,7 +220,7 @@ impl Peer {
     }
 
     /// Closes the socket.
-    pub fn hang_up(&self) {
+    pub(crate) fn hang_up(&self) {
         let _ = self.frames.send(Vec::new());
     }
 }

@@ -3,6 +3,8 @@
 mod auth;
 mod payload;
 mod settings;
+#[cfg(test)]
+mod tests;
 pub(in crate::provider) mod verdict;
 mod wire;
 

@@ -30,11 +30,25 @@ use crate::provider::Credential;
 const EARLY: Duration = Duration::from_secs(5 * 60);
 /// So that many instances don't ask in the same second.
 const JITTER: Duration = Duration::from_secs(60);
-/// Two fetches that were asked for are at least so far apart.
-const APART: Duration = Duration::from_secs(10);
-/// After a refusal: an account that was mended is in use at most this late.
-const AFTER_REFUSAL: Duration = Duration::from_secs(60);
-const AFTER_TROUBLE: Backoff = Backoff { base: Duration::from_secs(1), cap: Duration::from_secs(60) };
+
+/// How the endpoint is treated.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Manners {
+    /// Two fetches that were asked for are at least so far apart.
+    pub(super) apart: Duration,
+    /// After a refusal: an account that was mended is in use at most this late.
+    pub(super) after_refusal: Duration,
+    /// After trouble that may pass.
+    pub(super) after_trouble: Backoff,
+}
+
+impl Manners {
+    pub(super) const GOOD: Self = Self {
+        apart: Duration::from_secs(10),
+        after_refusal: Duration::from_secs(60),
+        after_trouble: Backoff { base: Duration::from_secs(1), cap: Duration::from_secs(60) },
+    };
+}
 
 /// A token in use.
 #[derive(Debug, Clone)]
@@ -53,12 +67,13 @@ pub(super) struct Tokens {
 }
 
 /// Starts the refresher; it ends with `shutdown`, or when nobody reads any more.
-pub(super) fn start(endpoint: TokenEndpoint, shutdown: CancellationToken) -> Tokens {
+pub(super) fn start(endpoint: TokenEndpoint, manners: Manners, shutdown: CancellationToken) -> Tokens {
     let (token, token_reader) = watch::channel(None);
     let (credential, credential_reader) = watch::channel(Credential::Pending);
     let asked = Arc::new(Notify::new());
     let refresher = Refresher {
         endpoint,
+        manners,
         token,
         credential,
         asked: Arc::clone(&asked),
@@ -76,6 +91,7 @@ pub(super) fn start(endpoint: TokenEndpoint, shutdown: CancellationToken) -> Tok
 
 struct Refresher {
     endpoint: TokenEndpoint,
+    manners: Manners,
     token: watch::Sender<Option<AccessToken>>,
     credential: watch::Sender<Credential>,
     asked: Arc<Notify>,
@@ -111,8 +127,8 @@ impl Refresher {
         self.troubles = 0;
         self.token.send_replace(Some(AccessToken { header: fresh.header, expires: end }));
         self.credential.send_replace(Credential::Ready { expires: Some(end) });
-        // What was asked meanwhile was asked about the token before this one, and so is what comes within APART.
-        Pause { until: now + refresh_after(fresh.lifetime, fastrand::f64()), asked_from: Some(now + APART) }
+        // What was asked meanwhile was asked about the token before this one, and so is what comes within `apart`.
+        Pause { until: now + refresh_after(fresh.lifetime, fastrand::f64()), asked_from: Some(now + self.manners.apart) }
     }
 
     fn troubled(&mut self, trouble: Trouble, now: Instant) -> Pause {
@@ -123,7 +139,7 @@ impl Refresher {
                 if !in_use {
                     self.withdraw(Credential::Broken { reason });
                 }
-                Pause { until: now + AFTER_REFUSAL, asked_from: Some(now + APART) }
+                Pause { until: now + self.manners.after_refusal, asked_from: Some(now + self.manners.apart) }
             }
             Trouble::MayPass(text) => {
                 self.troubles = self.troubles.saturating_add(1);
@@ -131,7 +147,7 @@ impl Refresher {
                 if !in_use {
                     self.withdraw(Credential::Pending);
                 }
-                let delay = AFTER_TROUBLE.delay(self.troubles, Duration::ZERO, 0.5 + fastrand::f64() / 2.0);
+                let delay = self.manners.after_trouble.delay(self.troubles, Duration::ZERO, 0.5 + fastrand::f64() / 2.0);
                 Pause { until: now + delay, asked_from: None }
             }
         }

@@ -6,6 +6,8 @@ mod exchange;
 mod settings;
 mod status;
 mod template;
+#[cfg(test)]
+mod tests;
 mod verdict;
 mod wire;
 
@@ -17,7 +19,7 @@ use rustls::ClientConfig;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
-use self::auth::Tokens;
+use self::auth::{Manners, Tokens};
 use self::exchange::TokenEndpoint;
 pub use self::settings::{FcmSettings, ServiceAccount};
 use super::{Answer, Credential, CredentialError, Protocol, Request, tls};
@@ -38,10 +40,18 @@ impl Fcm {
     /// # Errors
     /// [`CredentialError`] names the part of the credential that can't be used.
     pub fn start(settings: &FcmSettings, shutdown: CancellationToken) -> Result<Self, CredentialError> {
+        Self::start_with(settings, Manners::GOOD, shutdown)
+    }
+
+    fn start_with(
+        settings: &FcmSettings,
+        manners: Manners,
+        shutdown: CancellationToken,
+    ) -> Result<Self, CredentialError> {
         let endpoint = TokenEndpoint::new(settings)?;
         let tls = tls::http2(settings.endpoint.extra_roots.as_deref(), None)?;
         let project_id = settings.account.project_id.clone();
-        Ok(Self { project_id, tokens: auth::start(endpoint, shutdown), tls })
+        Ok(Self { project_id, tokens: auth::start(endpoint, manners, shutdown), tls })
     }
 
     /// Reads the credential as [`Fcm::start`] does, and does nothing with it.
