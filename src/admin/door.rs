@@ -15,8 +15,7 @@ use serde_json::json;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
-use super::HttpSettings;
-use crate::pipeline::View;
+use crate::pipeline::{HttpSettings, View};
 
 /// Why the door could not be opened. Nothing was started.
 #[derive(Debug)]

@@ -11,7 +11,5 @@
 //! configured, compared in constant time.
 
 mod door;
-mod settings;
 
 pub use door::{AdminError, serve};
-pub use settings::HttpSettings;

@@ -5,6 +5,7 @@
 //! and ends; the source is closed last, when the last ack has been said.
 
 mod build;
+mod http;
 mod settings;
 mod threads;
 mod view;
@@ -18,6 +19,7 @@ use crate::telemetry::RouteLabel;
 use build::Stop;
 use threads::Threads;
 
+pub use http::HttpSettings;
 pub use settings::{AppSettings, LimitSettings, Settings};
 pub use view::{Status, View};
 

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::admin::HttpSettings;
+use super::HttpSettings;
 use crate::delivery::RouteSettings;
 use crate::dispatch::LaneSettings;
 use crate::job::Provider;

@@ -1,7 +1,7 @@
 //! `[http]`.
 
 use super::{Meaning, is_token};
-use crate::admin::HttpSettings;
+use crate::pipeline::HttpSettings;
 use crate::config::section::Section;
 use crate::config::value::Value;
 

@@ -35,12 +35,14 @@ pub struct RetryLevel {
     pub delay: Duration,
 }
 
-/// The delays there are, ascending.
-pub const RETRY_LEVELS: [RetryLevel; 5] = [
+/// The delays there are, ascending: just above what providers ask for most often (FCM: 10 s after a failure, 60 s after a
+/// quota without `Retry-After`; APNs: 15 minutes after a lasting 5xx), backoff's jitter included.
+pub const RETRY_LEVELS: [RetryLevel; 6] = [
     RetryLevel { name: "5s", delay: Duration::from_secs(5) },
-    RetryLevel { name: "30s", delay: Duration::from_secs(30) },
-    RetryLevel { name: "2m", delay: Duration::from_mins(2) },
-    RetryLevel { name: "10m", delay: Duration::from_mins(10) },
+    RetryLevel { name: "15s", delay: Duration::from_secs(15) },
+    RetryLevel { name: "70s", delay: Duration::from_secs(70) },
+    RetryLevel { name: "5m", delay: Duration::from_mins(5) },
+    RetryLevel { name: "20m", delay: Duration::from_mins(20) },
     RetryLevel { name: "1h", delay: Duration::from_hours(1) },
 ];
 
@@ -104,8 +106,8 @@ mod tests {
     #[test]
     fn a_retry_never_comes_early() {
         let secs = |n| RetryLevel::of(Duration::from_secs(n)).name;
-        assert_eq!((secs(0), secs(5), secs(6), secs(30), secs(31)), ("5s", "5s", "30s", "30s", "2m"));
-        assert_eq!((secs(120), secs(601), secs(3600), secs(1_000_000)), ("2m", "1h", "1h", "1h"));
-        assert_eq!(RetryLevel::of(Duration::from_millis(5001)).name, "30s");
+        assert_eq!((secs(0), secs(5), secs(6), secs(15), secs(16)), ("5s", "5s", "15s", "15s", "70s"));
+        assert_eq!((secs(61), secs(300), secs(1201), secs(1_000_000)), ("70s", "5m", "1h", "1h"));
+        assert_eq!(RetryLevel::of(Duration::from_millis(5001)).name, "15s");
     }
 }
