@@ -35,7 +35,8 @@ async fn promise_03_nothing_is_sent_twice_by_goaway_refused_streams_and_shrinkin
     settings.apns.faults = restless(1000);
     settings.fcm.faults = restless(100);
     let world = World::start(settings).await;
-    let config = world.config("");
+    // Two connections a route, so that each carries thousands of streams.
+    let config = world.config_with("", "", "connections = 2");
     world.publish(Lane::Normal, jobs(JOBS)).await;
     let mut served = Served::start(&config).await;
     let delivered = || async {

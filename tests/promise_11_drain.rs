@@ -75,7 +75,7 @@ async fn promise_11_past_the_deadline_work_is_left_and_not_lost() {
 #[tokio::test(flavor = "multi_thread")]
 async fn promise_11_a_second_signal_ends_it_at_once() {
     let world = loaded(Duration::from_secs(3600)).await;
-    let config = world.config("[limits]\ndrain_timeout = \"10m\"");
+    let config = world.config("[limits]\ndrain_timeout = \"10min\"");
     let mut served = Served::start(&config).await;
     under_load(&served).await;
     served.terminate();
