@@ -6,7 +6,8 @@ mod support;
 
 use std::time::Duration;
 
-use support::world::{Served, World, jobs, until};
+use support::until;
+use support::world::{Served, World, jobs};
 use tidegate::job::Lane;
 use tidegate::simulator::{Faults, Latency, PushQuery, SimulatorSettings};
 

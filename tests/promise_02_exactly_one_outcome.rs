@@ -8,7 +8,8 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use serde_json::Value;
-use support::world::{Served, World, jobs, until};
+use support::until;
+use support::world::{Served, World, jobs};
 use tidegate::job::Lane;
 use tidegate::simulator::{DeadTokens, Faults, Latency, ServerError, SimulatorSettings, Throttle};
 

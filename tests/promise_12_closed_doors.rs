@@ -5,7 +5,8 @@ mod support;
 use std::time::Duration;
 
 use bytes::Bytes;
-use support::world::{Served, World, job, until};
+use support::until;
+use support::world::{Served, World, job};
 use tidegate::job::Lane;
 use tidegate::simulator::{DeadTokens, SimulatorSettings};
 

@@ -1,7 +1,6 @@
 //! A world to test in: a private RabbitMQ, the simulators, and `tidegate serve` as a process that can be killed.
 
 use std::fmt::Write as _;
-use std::future::Future;
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -18,29 +17,13 @@ use tidegate::simulator::{self, Simulator, SimulatorSettings};
 use tidegate::source::amqp::{AmqpSettings, Names, PrivateBroker, Publisher, declare, enqueue};
 use tokio_util::sync::CancellationToken;
 
+use super::until;
+
 /// Everything but Tidegate itself.
 pub struct World {
     pub broker: PrivateBroker,
     pub simulator: Simulator,
     pub folder: TempDir,
-}
-
-/// Waits for a condition, with a deadline.
-///
-/// # Panics
-/// If it does not come true in time.
-pub async fn until<F, T>(what: &str, deadline: Duration, mut condition: impl FnMut() -> F) -> T
-where
-    F: Future<Output = Option<T>>,
-{
-    let give_up = Instant::now() + deadline;
-    loop {
-        if let Some(value) = condition().await {
-            return value;
-        }
-        assert!(Instant::now() < give_up, "not within {deadline:?}: {what}");
-        tokio::time::sleep(Duration::from_millis(20)).await;
-    }
 }
 
 impl World {

@@ -123,7 +123,7 @@ impl PrivateBroker {
     pub fn kill_9(&mut self) {
         if let Some(mut node) = self.node.take() {
             // The node is a shell script, the Erlang machine and its helpers: one process group.
-            let _ = Command::new("sh").arg("-c").arg(format!("kill -KILL -- -{}", node.id())).status();
+            let _ = Command::new("sh").arg("-c").arg(format!("kill -KILL -{}", node.id())).status();
             let _ = node.kill();
             let _ = node.wait();
         }

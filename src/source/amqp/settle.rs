@@ -63,11 +63,6 @@ impl<A> Ledger<A> {
         self.open
     }
 
-    /// Deliveries that the broker still counts as ours.
-    pub(super) fn outstanding(&self) -> usize {
-        self.open + self.settled
-    }
-
     /// The tag after the last one seen.
     pub(super) fn next_tag(&self) -> u64 {
         self.base + self.slots.len() as u64
@@ -113,6 +108,7 @@ impl<A> Ledger<A> {
         match std::mem::replace(slot, Slot::Gone) {
             Slot::Open(acker) => {
                 self.open -= 1;
+                self.trim();
                 Some(acker)
             }
             other => {
@@ -151,16 +147,13 @@ impl<A> Ledger<A> {
 
     /// Cuts the contiguous run off the front, if it is old or long enough.
     fn run(&mut self, now: Instant, all: bool) -> Option<Ack<A>> {
-        let Slot::Settled(_, since) = self.slots.front()? else {
-            self.trim();
-            return None;
-        };
-        let since = *since;
+        self.trim();
+        let Slot::Settled(_, mut since) = *self.slots.front()? else { return None };
         let mut end = 0;
         let mut count = 0;
         for (index, slot) in self.slots.iter().enumerate() {
             match slot {
-                Slot::Settled(..) => (end, count) = (index + 1, count + 1),
+                Slot::Settled(_, at) => (end, count, since) = (index + 1, count + 1, since.min(*at)),
                 Slot::Gone => {}
                 Slot::Open(_) | Slot::Missing => break,
             }
