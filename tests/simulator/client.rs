@@ -23,41 +23,41 @@ use tokio::task::JoinHandle;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
-pub const DEADLINE: Duration = Duration::from_secs(20);
-pub const TOKEN: &str = "aabbccddeeff00112233445566778899";
-pub const TOPIC: &str = "com.example.chat";
+pub(crate) const DEADLINE: Duration = Duration::from_secs(20);
+pub(crate) const TOKEN: &str = "aabbccddeeff00112233445566778899";
+pub(crate) const TOPIC: &str = "com.example.chat";
 
 /// An answer.
 #[derive(Debug)]
-pub struct Answer {
-    pub status: StatusCode,
-    pub headers: HeaderMap,
-    pub body: Bytes,
+pub(crate) struct Answer {
+    pub(crate) status: StatusCode,
+    pub(crate) headers: HeaderMap,
+    pub(crate) body: Bytes,
 }
 
 impl Answer {
-    pub fn json(&self) -> serde_json::Value {
+    pub(crate) fn json(&self) -> serde_json::Value {
         serde_json::from_slice(&self.body).unwrap()
     }
 
-    pub fn reason(&self) -> String {
+    pub(crate) fn reason(&self) -> String {
         self.json()["reason"].as_str().unwrap().to_owned()
     }
 }
 
 /// A connection.
-pub struct Client {
-    pub send: SendRequest<Bytes>,
-    pub connection: JoinHandle<Result<(), h2::Error>>,
+pub(crate) struct Client {
+    pub(crate) send: SendRequest<Bytes>,
+    pub(crate) connection: JoinHandle<Result<(), h2::Error>>,
 }
 
-pub fn simulator(change: impl FnOnce(&mut SimulatorSettings)) -> Simulator {
+pub(crate) fn simulator(change: impl FnOnce(&mut SimulatorSettings)) -> Simulator {
     let mut settings = SimulatorSettings::default();
     change(&mut settings);
     start(settings).unwrap()
 }
 
-pub fn tls(simulator: &Simulator, protocols: &[&[u8]], identity: Option<&ApnsCredential>) -> Arc<ClientConfig> {
+pub(crate) fn tls(simulator: &Simulator, protocols: &[&[u8]], identity: Option<&ApnsCredential>) -> Arc<ClientConfig> {
     let mut roots = RootCertStore::empty();
     roots.add(CertificateDer::from_pem_slice(simulator.ca_pem().as_bytes()).unwrap()).unwrap();
     let provider = Arc::new(rustls::crypto::ring::default_provider());
@@ -75,13 +75,16 @@ pub fn tls(simulator: &Simulator, protocols: &[&[u8]], identity: Option<&ApnsCre
     Arc::new(config)
 }
 
-pub async fn tls_stream(address: SocketAddr, config: Arc<ClientConfig>) -> std::io::Result<TlsStream<TcpStream>> {
+pub(crate) async fn tls_stream(
+    address: SocketAddr,
+    config: Arc<ClientConfig>,
+) -> std::io::Result<TlsStream<TcpStream>> {
     let socket = TcpStream::connect(address).await?;
     TlsConnector::from(config).connect(ServerName::try_from("localhost").unwrap(), socket).await
 }
 
 impl Client {
-    pub async fn to(address: SocketAddr, config: Arc<ClientConfig>) -> Self {
+    pub(crate) async fn to(address: SocketAddr, config: Arc<ClientConfig>) -> Self {
         let stream = tls_stream(address, config).await.unwrap();
         let mut builder = h2::client::Builder::new();
         builder.initial_max_send_streams(1);
@@ -89,16 +92,16 @@ impl Client {
         Self { send, connection: tokio::spawn(connection) }
     }
 
-    pub async fn apns(simulator: &Simulator) -> Self {
+    pub(crate) async fn apns(simulator: &Simulator) -> Self {
         Self::to(simulator.apns_address(), tls(simulator, &[b"h2"], None)).await
     }
 
-    pub async fn fcm(simulator: &Simulator) -> Self {
+    pub(crate) async fn fcm(simulator: &Simulator) -> Self {
         Self::to(simulator.fcm_address(), tls(simulator, &[b"h2"], None)).await
     }
 
     /// Sends a request and waits for its answer.
-    pub async fn ask(&self, request: Request<()>, body: &[u8]) -> Result<Answer, h2::Error> {
+    pub(crate) async fn ask(&self, request: Request<()>, body: &[u8]) -> Result<Answer, h2::Error> {
         let body = Bytes::copy_from_slice(body);
         let answer = async {
             let mut send = self.send.clone().ready().await?;
@@ -117,17 +120,17 @@ impl Client {
     }
 
     /// Sends one APNs push: these headers over the usual ones; an empty value takes a header away.
-    pub async fn push(&self, jwt: &str, token: &str, headers: &[(&str, &str)]) -> Result<Answer, h2::Error> {
+    pub(crate) async fn push(&self, jwt: &str, token: &str, headers: &[(&str, &str)]) -> Result<Answer, h2::Error> {
         self.ask(apns_request(jwt, token, headers), br#"{"aps":{"alert":"hi"}}"#).await
     }
 
     /// Waits until the server allows that many streams.
-    pub async fn until_streams(&self, streams: usize) {
+    pub(crate) async fn until_streams(&self, streams: usize) {
         until(|| self.send.current_max_send_streams() == streams).await;
     }
 }
 
-pub fn apns_request(jwt: &str, token: &str, headers: &[(&str, &str)]) -> Request<()> {
+pub(crate) fn apns_request(jwt: &str, token: &str, headers: &[(&str, &str)]) -> Request<()> {
     let bearer = format!("bearer {jwt}");
     let usual = [("apns-topic", TOPIC), ("apns-push-type", "alert"), ("authorization", bearer.as_str())];
     let mut request = Request::post(format!("https://localhost/3/device/{token}"));
@@ -141,7 +144,7 @@ pub fn apns_request(jwt: &str, token: &str, headers: &[(&str, &str)]) -> Request
 }
 
 /// Waits for a condition, until the deadline.
-pub async fn until(mut met: impl FnMut() -> bool) {
+pub(crate) async fn until(mut met: impl FnMut() -> bool) {
     let waiting = async {
         while !met() {
             tokio::time::sleep(Duration::from_millis(2)).await;
@@ -150,12 +153,12 @@ pub async fn until(mut met: impl FnMut() -> bool) {
     tokio::time::timeout(DEADLINE, waiting).await.expect("the condition in time");
 }
 
-pub fn now() -> u64 {
+pub(crate) fn now() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs()
 }
 
 /// A provider token of this credential, issued then.
-pub fn jwt(credential: &ApnsCredential, issued_at: u64) -> String {
+pub(crate) fn jwt(credential: &ApnsCredential, issued_at: u64) -> String {
     let ApnsCredential::Token { key_pem, key_id, team_id } = credential else { panic!("a token credential") };
     let header = serde_json::json!({ "alg": "ES256", "kid": key_id });
     let claims = serde_json::json!({ "iss": team_id, "iat": issued_at });
@@ -172,7 +175,7 @@ fn encode(value: &serde_json::Value) -> String {
 }
 
 /// The form that asks for an access token, with these claims over the usual ones.
-pub fn assertion(account: &ServiceAccount, change: impl FnOnce(&mut serde_json::Value)) -> String {
+pub(crate) fn assertion(account: &ServiceAccount, change: impl FnOnce(&mut serde_json::Value)) -> String {
     let mut claims = serde_json::json!({
         "iss": account.client_email,
         "scope": "https://www.googleapis.com/auth/firebase.messaging",

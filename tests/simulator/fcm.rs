@@ -11,7 +11,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use super::client::{Answer, Client, DEADLINE, assertion, simulator, tls, tls_stream};
 
 /// An access token for [`PROJECT`].
-pub async fn access_token(client: &Client, simulator: &Simulator) -> String {
+pub(crate) async fn access_token(client: &Client, simulator: &Simulator) -> String {
     let form = assertion(&simulator.service_account(PROJECT), |_| {});
     let answer = token_request(client, &form).await;
     assert_eq!(answer.status, 200, "{answer:?}");
@@ -24,7 +24,7 @@ async fn token_request(client: &Client, form: &str) -> Answer {
     client.ask(request, form.as_bytes()).await.unwrap()
 }
 
-pub async fn send(client: &Client, project: &str, access: &str, body: &Value) -> Answer {
+pub(crate) async fn send(client: &Client, project: &str, access: &str, body: &Value) -> Answer {
     let request = Request::post(format!("https://localhost/v1/projects/{project}/messages:send"));
     let request = request.header("authorization", format!("Bearer {access}")).body(()).unwrap();
     client.ask(request, body.to_string().as_bytes()).await.unwrap()
