@@ -159,8 +159,11 @@ pub trait Door {
     /// MAX_HEADER_LIST_SIZE, bytes, where the provider announces one.
     fn header_list_limit(&self) -> Option<u32>;
 
-    /// How long a connection may be without a request, and what it is told then.
-    fn idle(&self) -> (Duration, Farewell);
+    /// How long a connection may be without a request.
+    fn idle_timeout(&self) -> Duration;
+
+    /// What a connection is told that was.
+    fn idle_farewell(&self) -> Farewell;
 
     /// What a client is told that opens more streams than it may; `None`: the surplus stream is refused, that is all.
     fn on_excess(&self) -> Option<Farewell>;

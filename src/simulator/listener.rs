@@ -88,7 +88,9 @@ async fn welcome(socket: TcpStream, number: u64, transport: Transport, hall: Hal
     hall.ledger.enter(provider, vec![Entry::Connected]).await;
     // Nagle's delay would be a latency that nobody asked for.
     let _ = socket.set_nodelay(true);
-    match silence(&hall.script.borrow()) {
+    // Not in the match itself: that would hold the script's lock for the connection's life.
+    let silence = silence(&hall.script.borrow());
+    match silence {
         Some(end) => keep_silent(&socket, end, &hall).await,
         None => speak(socket, number, transport, &hall).await,
     }

@@ -31,8 +31,6 @@ pub use faults::{
     CredentialState, DeadTokens, Faults, GoAway, Latency, Quota, Reset, ResetCode, ServerError, Slow, StreamLimitAt,
     Throttle, TokenFault, Window,
 };
-pub use ledger::{
-    DoorFigures, FCM_ID_KEY, LedgerSnapshot, MAX_PUSHES, PushPage, PushQuery, PushRecord, TokenFigures,
-};
+pub use ledger::{DoorFigures, FCM_ID_KEY, LedgerSnapshot, MAX_PUSHES, PushPage, PushQuery, PushRecord, TokenFigures};
 pub use running::{PROJECT, Simulator, SimulatorError, TOPIC, start};
 pub use settings::{ApnsDoorSettings, FcmDoorSettings, OnExcess, SimulatorSettings};

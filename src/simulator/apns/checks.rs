@@ -1,5 +1,10 @@
 //! What can be said of a request without knowing anybody: path, headers, payload. In APNs' order.
 
+use std::borrow::Cow;
+use std::collections::HashMap;
+
+use serde::de::IgnoredAny;
+
 use super::{Rejection, reject};
 use crate::simulator::Request;
 
@@ -145,8 +150,7 @@ pub(super) fn payload(body: &[u8], push_type: Option<PushType>) -> Result<(), Re
     if body.len() > largest {
         return Err(reject(413, "PayloadTooLarge"));
     }
-    let object = serde_json::from_slice::<std::collections::HashMap<&str, serde::de::IgnoredAny>>(body);
-    let object = object.map_or_else(|_| serde_json::from_slice::<serde_json::Map<_, _>>(body).ok().map(|map| map.len()), |map| Some(map.len()));
+    let object = serde_json::from_slice::<HashMap<Cow<'_, str>, IgnoredAny>>(body).map(|object| object.len()).ok();
     match object {
         Some(1..) => Ok(()),
         Some(0) | None => Err(reject(400, "PayloadEmpty")),

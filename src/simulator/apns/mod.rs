@@ -146,8 +146,12 @@ impl Door for ApnsDoor {
         Some(HEADER_LIST)
     }
 
-    fn idle(&self) -> (Duration, Farewell) {
-        (self.settings.idle_timeout, Farewell { code: 0, debug: debug("IdleTimeout") })
+    fn idle_timeout(&self) -> Duration {
+        self.settings.idle_timeout
+    }
+
+    fn idle_farewell(&self) -> Farewell {
+        Farewell { code: 0, debug: debug("IdleTimeout") }
     }
 
     fn on_excess(&self) -> Option<Farewell> {
@@ -222,6 +226,3 @@ fn rejected(rejection: Rejection, now: UnixMillis, injected: Option<Injected>) -
     }
     reply
 }
-
-#[cfg(test)]
-mod tests;

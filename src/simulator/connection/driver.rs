@@ -163,7 +163,7 @@ impl Driver {
         let steps = self.script.faults.stream_limits.iter().map(|step| self.script.since + step.at);
         let step = steps.filter(|at| *at > now).min();
         let is_idle = self.end.is_none() && self.session.open() == 0;
-        let idle = is_idle.then(|| self.last_request + self.door.borrow().idle().0);
+        let idle = is_idle.then(|| self.last_request + self.door.borrow().idle_timeout());
         [due, stall, step, idle].into_iter().flatten().min().unwrap_or(now + NOTHING_TO_DO)
     }
 
@@ -194,8 +194,9 @@ impl Driver {
             let Some(Reverse(due)) = self.due.pop() else { break };
             self.send(due.stream, due.reply);
         }
-        let (idle, farewell) = self.door.borrow().idle();
+        let idle = self.door.borrow().idle_timeout();
         if self.end.is_none() && self.session.open() == 0 && now >= self.last_request + idle {
+            let farewell = self.door.borrow().idle_farewell();
             self.go_away(self.session.highest(), ErrorCode(farewell.code), &farewell.debug, End::Drained);
         }
     }
@@ -422,4 +423,3 @@ const fn error_code(code: ResetCode) -> ErrorCode {
         ResetCode::EnhanceYourCalm => ErrorCode::ENHANCE_YOUR_CALM,
     }
 }
-

@@ -88,7 +88,13 @@ where
         driver.input().reserve(READ);
         tokio::select! {
             read = socket.read_buf(driver.input()) => match read {
-                Ok(1..) => driver.receive(Instant::now()),
+                Ok(1..) => {
+                    // Faults that were set before the client spoke hold for what it says.
+                    if hall.script.has_changed().unwrap_or(false) {
+                        driver.rescript(Arc::clone(&hall.script.borrow_and_update()));
+                    }
+                    driver.receive(Instant::now());
+                }
                 Ok(0) | Err(_) => break,
             },
             () = tokio::time::sleep_until(wake) => {}

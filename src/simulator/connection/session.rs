@@ -11,9 +11,7 @@ use std::collections::{HashMap, VecDeque};
 
 use bytes::{Bytes, BytesMut};
 
-use crate::http2::{
-    DEFAULT_MAX_FRAME, DEFAULT_WINDOW, ErrorCode, Frame, FrameError, PREFACE, Setting, decode, hpack,
-};
+use crate::http2::{DEFAULT_MAX_FRAME, DEFAULT_WINDOW, ErrorCode, Frame, FrameError, PREFACE, Setting, decode, hpack};
 
 /// HEADER_TABLE_SIZE (APNs' own figure), bytes.
 const HEADER_TABLE: u32 = 4096;
@@ -169,11 +167,6 @@ impl Session {
     /// Where bytes from the socket go.
     pub(super) fn input(&mut self) -> &mut BytesMut {
         &mut self.input
-    }
-
-    /// The stream limit last announced.
-    pub(super) fn limit(&self) -> u32 {
-        self.limit
     }
 
     /// The most streams that were open at once.

@@ -19,8 +19,19 @@ const MAX_TOPICS: usize = 5;
 
 const TARGETS: [&str; 4] = ["token", "fid", "topic", "condition"];
 
-const MESSAGE: &[&str] =
-    &["name", "data", "notification", "android", "webpush", "apns", "fcm_options", "token", "fid", "topic", "condition"];
+const MESSAGE: &[&str] = &[
+    "name",
+    "data",
+    "notification",
+    "android",
+    "webpush",
+    "apns",
+    "fcm_options",
+    "token",
+    "fid",
+    "topic",
+    "condition",
+];
 const NOTIFICATION: &[&str] = &["title", "body", "image"];
 const ANDROID: &[&str] = &[
     "collapse_key",
@@ -221,7 +232,8 @@ fn android(message: &Object) -> Result<(), Refusal> {
     if let Some(ttl) = field(android, "ttl") {
         let seconds = ttl.as_str().and_then(|ttl| ttl.strip_suffix('s')).and_then(|ttl| ttl.parse::<f64>().ok());
         if !seconds.is_some_and(|seconds| (0.0..=LONGEST_TTL).contains(&seconds)) {
-            let text = format!("Invalid value at 'message.android.ttl' (type.googleapis.com/google.protobuf.Duration), {ttl}");
+            let text =
+                format!("Invalid value at 'message.android.ttl' (type.googleapis.com/google.protobuf.Duration), {ttl}");
             return Err(invalid("message.android.ttl", text));
         }
     }

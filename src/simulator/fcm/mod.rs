@@ -149,8 +149,12 @@ impl Door for FcmDoor {
         None
     }
 
-    fn idle(&self) -> (Duration, Farewell) {
-        (self.settings.idle_timeout, Farewell { code: 0, debug: "session_timed_out".to_owned() })
+    fn idle_timeout(&self) -> Duration {
+        self.settings.idle_timeout
+    }
+
+    fn idle_farewell(&self) -> Farewell {
+        Farewell { code: 0, debug: "session_timed_out".to_owned() }
     }
 
     fn on_excess(&self) -> Option<Farewell> {
@@ -181,6 +185,3 @@ impl Door for FcmDoor {
 
     fn closed(&mut self, _connection: u64) {}
 }
-
-#[cfg(test)]
-mod tests;

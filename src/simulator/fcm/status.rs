@@ -110,9 +110,7 @@ impl Refusal {
             Refusal::SenderIdMismatch => {
                 status(403, "PERMISSION_DENIED", Some("SENDER_ID_MISMATCH"), "SenderId mismatch")
             }
-            Refusal::Unregistered => {
-                status(404, "NOT_FOUND", Some("UNREGISTERED"), "Requested entity was not found.")
-            }
+            Refusal::Unregistered => status(404, "NOT_FOUND", Some("UNREGISTERED"), "Requested entity was not found."),
             Refusal::DeadIos => {
                 let mut status =
                     status(400, "INVALID_ARGUMENT", Some("UNREGISTERED"), "APNs device token is disabled.");
