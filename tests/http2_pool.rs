@@ -14,7 +14,7 @@ use futures::StreamExt;
 use futures::stream::FuturesUnordered;
 use h2_server::{Authority, CANCEL, Event, Mode, PATIENCE, Peer, REFUSED_STREAM, Server};
 use http::{HeaderMap, HeaderName, HeaderValue};
-use tidegate::provider::http2::{Attempt, Failure, FailureKind, Finished, Pool, PoolOptions, Resolver, system_resolver};
+use tidegate::provider::http2::{Attempt, Failure, FailureKind, Finished, Pool, PoolOptions, Resolver};
 use tidegate::provider::{Endpoint, Request, tls};
 use tidegate::verdict::{ConnectionEffect, Fate, RouteEffect, Sent};
 
@@ -31,7 +31,7 @@ fn resolver(address: SocketAddr) -> Resolver {
 fn pool_to(address: SocketAddr, ca: &Authority, options: PoolOptions) -> Pool {
     let endpoint = Endpoint { host: "localhost".to_owned(), port: address.port(), extra_roots: Some(ca.pem.clone()) };
     let tls = tls::http2(endpoint.extra_roots.as_deref(), None).expect("roots");
-    Pool::new(&endpoint, tls, options, resolver(address)).expect("a host name")
+    Pool::with_resolver(&endpoint, tls, options, resolver(address)).expect("a host name")
 }
 
 async fn serve(mode: Mode, options: PoolOptions) -> (Server, Pool) {
@@ -184,6 +184,54 @@ async fn until_answered(pool: &mut Pool, attempt: Attempt, fillers: Vec<Attempt>
     assert_eq!(pool.status().proven, proven);
 }
 
+/// 65,535 bytes is all the window APNs gives: fifteen bodies of 4,096 bytes fit, whatever the stream limit says.
+#[tokio::test]
+async fn bodies_that_do_not_fit_the_window_go_by_another_connection() {
+    let (mut server, mut pool) = serve(Mode::Windows { limit: 1_000 }, options()).await;
+    let mut peer = open_and_prove(&mut pool, &mut server).await;
+    let mut attempts = Vec::new();
+    while pool.room() > 0 {
+        attempts.push(pool.send(request(vec![b'x'; 4_096])).expect("room"));
+    }
+    assert_eq!(attempts.len(), 15);
+    pool.grow(1);
+    assert!(pool.status().connecting, "streams are free, the window is not");
+    let second = server.peer().await;
+    until(&mut pool, |pool| pool.status().open == 2).await;
+    let by_the_second = pool.send(request(vec![b'x'; 4_096])).expect("room");
+    assert_eq!(pool.room(), 0);
+    peer.frame(h2_server::WINDOW_UPDATE, 0, 0, &40_960_u32.to_be_bytes());
+    // What was left, 4,093 bytes, and these make room for ten and a bit.
+    until(&mut pool, |pool| pool.room() == 10).await;
+    for _ in &attempts {
+        let stream = peer.request().await;
+        peer.answer(stream, 200, b"");
+    }
+    for finished in in_time(futures::future::join_all(attempts)).await {
+        assert!(finished.result.is_ok());
+    }
+    second.hang_up();
+    assert!(in_time(by_the_second).await.result.is_err());
+}
+
+#[tokio::test]
+async fn a_window_that_is_never_given_back_does_not_lock_an_idle_connection() {
+    let (mut server, mut pool) = serve(Mode::Windows { limit: 1_000 }, options()).await;
+    let mut peer = open_and_prove(&mut pool, &mut server).await;
+    for _ in 0..3 {
+        let attempts: Vec<_> = (0..5).map_while(|_| pool.send(request(vec![b'x'; 4_096])).ok()).collect();
+        assert_eq!(attempts.len(), 5);
+        for _ in &attempts {
+            let stream = peer.request().await;
+            peer.answer(stream, 200, b"");
+        }
+        for finished in in_time(futures::future::join_all(attempts)).await {
+            assert!(finished.result.is_ok());
+        }
+    }
+    assert_eq!(pool.room(), 1, "the server may be waiting for the last of the window to be used");
+}
+
 #[tokio::test]
 async fn demand_that_fits_opens_nothing() {
     let (mut server, mut pool) = serve(MANUAL, options()).await;
@@ -262,7 +310,10 @@ async fn a_lost_connection_leaves_it_unknown_and_is_told() {
     peer.request().await;
     peer.hang_up();
     let lost = failure(in_time(attempt).await);
-    assert_eq!((lost.kind, lost.sent, lost.reason()), (FailureKind::ConnectionLost, Sent::Unknown, "connection_lost".into()));
+    assert_eq!(
+        (lost.kind, lost.sent, lost.reason()),
+        (FailureKind::ConnectionLost, Sent::Unknown, "connection_lost".into())
+    );
     until(&mut pool, |pool| pool.status().open == 0).await;
     assert_eq!(pool.room(), 0);
 }
@@ -374,7 +425,12 @@ async fn an_idle_connection_is_closed_and_never_pinged() {
     assert_eq!(pool.room(), 0);
 }
 
-async fn refused(alpn: &[&str], ca: &Authority, trusted: &Authority, edit: impl FnOnce(&mut rcgen::CertificateParams)) -> String {
+async fn refused(
+    alpn: &[&str],
+    ca: &Authority,
+    trusted: &Authority,
+    edit: impl FnOnce(&mut rcgen::CertificateParams),
+) -> String {
     let server = Server::start(ca.server_config(alpn, edit), MANUAL).await;
     let mut pool = pool_to(server.address, trusted, options());
     pool.grow(1);
@@ -447,7 +503,8 @@ async fn the_name_is_looked_up_for_each_connection_and_its_addresses_are_tried_i
         Box::pin(async move { Ok(vec![nobody, address]) })
     });
     let endpoint = Endpoint { host: "localhost".to_owned(), port: address.port(), extra_roots: None };
-    let mut pool = Pool::new(&endpoint, tls::http2(Some(&ca.pem), None).expect("roots"), options(), resolver).expect("a pool");
+    let mut pool = Pool::with_resolver(&endpoint, tls::http2(Some(&ca.pem), None).expect("roots"), options(), resolver)
+        .expect("a pool");
     for nth in 1..=2 {
         pool.grow(usize::MAX);
         server.peer().await;
@@ -465,7 +522,7 @@ async fn a_name_without_an_address_is_a_failure_with_backoff() {
     let ca = Authority::new();
     let endpoint = Endpoint { host: "nowhere.invalid".to_owned(), port: 443, extra_roots: None };
     let tls = tls::http2(Some(&ca.pem), None).expect("roots");
-    let mut pool = Pool::new(&endpoint, tls, options(), system_resolver()).expect("a pool");
+    let mut pool = Pool::new(&endpoint, tls, options()).expect("a pool");
     pool.grow(1);
     until(&mut pool, |pool| pool.status().last_failure.is_some()).await;
     assert!(pool.status().last_failure.expect("a reason").starts_with("name_not_resolved"));

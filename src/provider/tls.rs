@@ -29,7 +29,9 @@ impl std::fmt::Display for TlsError {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             TlsError::ExtraRoots(why) => write!(f, "the extra roots of trust can't be read as PEM certificates: {why}"),
-            TlsError::NoRoots(why) => write!(f, "no roots of trust: the system's can't be read ({why}), name a CA file"),
+            TlsError::NoRoots(why) => {
+                write!(f, "no roots of trust: the system's can't be read ({why}), name a CA file")
+            }
             TlsError::Certificate(why) => write!(f, "the client certificate can't be read as PEM: {why}"),
             TlsError::Key => write!(
                 f,

@@ -27,6 +27,7 @@ pub(crate) const RST_STREAM: u8 = 3;
 pub(crate) const SETTINGS: u8 = 4;
 pub(crate) const PING: u8 = 6;
 pub(crate) const GOAWAY: u8 = 7;
+pub(crate) const WINDOW_UPDATE: u8 = 8;
 pub(crate) const END_STREAM: u8 = 1;
 pub(crate) const ACK: u8 = 1;
 pub(crate) const END_HEADERS: u8 = 4;
@@ -91,8 +92,10 @@ pub(crate) enum Event {
 /// What the server does by itself.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Mode {
-    /// SETTINGS at the start with this stream limit (none: no SETTINGS at all), acknowledgements, pongs.
+    /// SETTINGS at the start with this stream limit (none: no SETTINGS at all), acknowledgements, pongs, windows.
     Manual { limit: Option<u32>, pong: bool },
+    /// The same, but the connection's window is left to the test.
+    Windows { limit: u32 },
     /// The same, and 200 to every whole request.
     Auto { limit: u32 },
 }
@@ -264,7 +267,7 @@ async fn serve(
         }
         assert_eq!(&preface, b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n");
         let _ = events.send(Event::Opened);
-        if let Mode::Manual { limit: Some(limit), .. } | Mode::Auto { limit } = mode {
+        if let Mode::Manual { limit: Some(limit), .. } | Mode::Auto { limit } | Mode::Windows { limit } = mode {
             let _ = frames.send(frame(SETTINGS, 0, 0, &setting(3, limit)));
         }
         let mut header = [0; 9];
@@ -311,8 +314,8 @@ fn take(
         DATA => {
             // The windows are given back at once.
             let size = u32::try_from(payload.len()).expect("a frame is short").to_be_bytes();
-            if !payload.is_empty() {
-                send(8, 0, 0, &size);
+            if !payload.is_empty() && !matches!(mode, Mode::Windows { .. }) {
+                send(WINDOW_UPDATE, 0, 0, &size);
             }
             Some(Event::Data { stream, body: payload.clone(), end })
         }

@@ -92,13 +92,7 @@ impl Signer {
         let random = SystemRandom::new();
         let key = EcdsaKeyPair::from_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, der.secret_pkcs8_der(), &random)
             .map_err(|error| CredentialError::SigningKeyNotP256(error.to_string()))?;
-        Ok(Self {
-            key,
-            random,
-            key_id: key_id.to_owned(),
-            team_id: team_id.to_owned(),
-            current: Mutex::default(),
-        })
+        Ok(Self { key, random, key_id: key_id.to_owned(), team_id: team_id.to_owned(), current: Mutex::default() })
     }
 
     /// The `authorization` header in use at `now`; a new one if it is time. None if the system gives no randomness.
@@ -122,9 +116,7 @@ impl Signer {
     fn mint(&self, now: UnixMillis) -> Option<HeaderValue> {
         let header = Header { alg: "ES256", kid: &self.key_id };
         let claims = Claims { iss: &self.team_id, iat: now.seconds() };
-        let sign = |message: &[u8]| {
-            self.key.sign(&self.random, message).map(|signature| signature.as_ref().to_vec())
-        };
+        let sign = |message: &[u8]| self.key.sign(&self.random, message).map(|signature| signature.as_ref().to_vec());
         let token = jwt::compact(&header, &claims, sign).ok()?;
         let mut value = HeaderValue::try_from(format!("bearer {token}")).expect("base64url is visible ASCII");
         value.set_sensitive(true);

@@ -58,7 +58,8 @@ pub(super) struct TokenEndpoint {
 
 impl TokenEndpoint {
     pub(super) fn new(settings: &FcmSettings) -> Result<Self, CredentialError> {
-        let url = Url::parse(&settings.account.token_uri).map_err(|error| CredentialError::TokenUri(error.to_string()))?;
+        let url =
+            Url::parse(&settings.account.token_uri).map_err(|error| CredentialError::TokenUri(error.to_string()))?;
         if url.scheme() != "https" {
             return Err(CredentialError::TokenUri("it must begin with https://".to_owned()));
         }

@@ -87,9 +87,15 @@ struct Connection {
     /// It has answered, and the backoff knows.
     counted: bool,
     suspicions: u8,
+    /// The size of a large body of late: the largest, decaying by an eighth with each request. At least 1.
+    large_body: usize,
 }
 
 impl Connection {
+    fn new(Opened { line, requests }: Opened) -> Self {
+        Self { line, requests: Some(requests), used: false, counted: false, suspicions: 0, large_body: 1 }
+    }
+
     /// Streams it may carry at once, now.
     fn limit(&self, options: &PoolOptions) -> usize {
         if self.requests.is_none() || self.line.is_closed() || self.line.is_going_away() {
@@ -99,8 +105,14 @@ impl Connection {
         if self.line.is_proven() { limit } else { limit.min(options.first_streams) }
     }
 
+    /// Streams it could take now: within the stream limit, and with bodies that fit into the window. What doesn't fit
+    /// would only wait in h2, out of anybody's reach, while another connection could carry it.
     fn room(&self, options: &PoolOptions) -> usize {
-        self.limit(options).saturating_sub(self.line.in_flight())
+        let in_flight = self.line.in_flight();
+        let streams = self.limit(options).saturating_sub(in_flight);
+        let bodies = self.line.window() / self.large_body;
+        // A server may wait for the window to be used up before it gives any back: one always fits.
+        streams.min(if in_flight == 0 { bodies.max(1) } else { bodies })
     }
 
     /// It is given nothing new. Once what it carries has ended, h2 closes it by itself, for nobody holds it any more.
@@ -125,7 +137,15 @@ impl Pool {
     ///
     /// # Errors
     /// [`PoolError`] if the endpoint's host can't be one.
-    pub fn new(
+    pub fn new(endpoint: &Endpoint, tls: Arc<ClientConfig>, options: PoolOptions) -> Result<Self, PoolError> {
+        Self::with_resolver(endpoint, tls, options, connect::system_resolver())
+    }
+
+    /// The same with another look-up of names than the system's.
+    ///
+    /// # Errors
+    /// As [`Pool::new`].
+    pub fn with_resolver(
         endpoint: &Endpoint,
         tls: Arc<ClientConfig>,
         options: PoolOptions,
@@ -280,10 +300,7 @@ impl Pool {
 
     fn opened(&mut self, result: Result<Opened, Failure>) {
         match result {
-            Ok(Opened { line, requests }) => {
-                let requests = Some(requests);
-                self.connections.push(Connection { line, requests, used: false, counted: false, suspicions: 0 });
-            }
+            Ok(opened) => self.connections.push(Connection::new(opened)),
             Err(failure) => self.failed(failure),
         }
     }
@@ -367,13 +384,14 @@ impl Connection {
             }
         }
         self.used = true;
+        self.large_body = body.len().max(self.large_body * 7 / 8).max(1);
+        self.line.hand(body.len());
         let slot = Slot::take(&self.line);
         match self.start(uri(authority, path), headers, body) {
             Ok(response) => Attempt::started(response, slot, options.request_timeout),
             Err(error) => {
                 self.retire();
-                let kind =
-                    if error.is_go_away() { FailureKind::GoAway } else { FailureKind::ConnectionLost };
+                let kind = if error.is_go_away() { FailureKind::GoAway } else { FailureKind::ConnectionLost };
                 let failure = Failure::connecting(kind, &error).with_word(self.line.goaway_word());
                 Attempt::unsent(failure, self.line.id)
             }
