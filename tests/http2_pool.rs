@@ -14,6 +14,7 @@ use futures::StreamExt;
 use futures::stream::FuturesUnordered;
 use h2_server::{Authority, CANCEL, Event, Mode, PATIENCE, Peer, REFUSED_STREAM, Server};
 use http::{HeaderMap, HeaderName, HeaderValue};
+use tidegate::provider::apns::{Apns, ApnsCredential, ApnsSettings};
 use tidegate::provider::http2::{Attempt, Failure, FailureKind, Finished, Pool, PoolOptions, Resolver};
 use tidegate::provider::{Endpoint, Request, tls};
 use tidegate::verdict::{ConnectionEffect, Fate, RouteEffect, Sent};
@@ -411,12 +412,8 @@ async fn an_idle_connection_is_closed_and_never_pinged() {
     assert!(in_time(attempt).await.result.is_ok());
     peer.forget().await;
     let closing = async {
-        loop {
-            match peer.event().await {
-                Event::GoAway { code: 0 } | Event::Closed => return,
-                other => panic!("{other:?} on an idle connection"),
-            }
-        }
+        let event = peer.event().await;
+        assert!(matches!(event, Event::GoAway { code: 0 } | Event::Closed), "{event:?} on an idle connection");
     };
     tokio::select! {
         () = in_time(closing) => {}
@@ -463,6 +460,31 @@ async fn a_server_without_http2_is_refused() {
     assert!(other.starts_with("no_http2"), "{other}");
     let none = refused(&[], &ca, &ca, |_| {}).await;
     assert!(none.starts_with("no_http2"), "{none}");
+}
+
+#[tokio::test]
+async fn apns_certificate_is_shown_to_a_server_that_asks_for_it() {
+    let ca = Authority::new();
+    let mut server = Server::start(ca.mutual_config(), Mode::Auto { limit: 100 }).await;
+    let (certificate, key) = ca.issue(|params| {
+        params.extended_key_usages = vec![rcgen::ExtendedKeyUsagePurpose::ClientAuth];
+    });
+    let endpoint =
+        Endpoint { host: "localhost".to_owned(), port: server.address.port(), extra_roots: Some(ca.pem.clone()) };
+    let credential = ApnsCredential::Certificate { chain_pem: certificate.pem(), key_pem: key.serialize_pem().into() };
+    let topic = "com.example.chat".to_owned();
+    let apns = Apns::new(&ApnsSettings { endpoint: endpoint.clone(), topic, credential }).expect("a certificate");
+    let mut pool =
+        Pool::with_resolver(&endpoint, apns.tls(), options(), resolver(server.address)).expect("a host name");
+    open(&mut pool, &mut server).await;
+    let attempt = send(&mut pool);
+    assert!(in_time(attempt).await.result.is_ok());
+
+    let mut without = pool_to(server.address, &ca, options());
+    without.grow(1);
+    until(&mut without, |pool| pool.status().last_failure.is_some()).await;
+    let said = without.status().last_failure.expect("a reason");
+    assert!(said.contains("CertificateRequired"), "{said}");
 }
 
 #[tokio::test]

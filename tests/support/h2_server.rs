@@ -12,7 +12,10 @@ use std::time::Duration;
 
 use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
 use rustls::ServerConfig;
+use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::server::danger::ClientCertVerifier;
+use rustls::server::{NoClientAuth, WebPkiClientVerifier};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
 use tokio::sync::mpsc;
@@ -54,23 +57,42 @@ impl Authority {
         Self { issuer: Issuer::new(params, key), pem }
     }
 
-    pub(crate) fn issue(&self, edit: impl FnOnce(&mut CertificateParams)) -> (CertificateDer<'static>, KeyPair) {
+    pub(crate) fn issue(&self, edit: impl FnOnce(&mut CertificateParams)) -> (rcgen::Certificate, KeyPair) {
         let mut params = CertificateParams::new(vec!["localhost".to_owned()]).expect("a name");
         edit(&mut params);
         let key = KeyPair::generate().expect("a key");
         let certificate = params.signed_by(&key, &self.issuer).expect("signed");
-        (certificate.der().clone(), key)
+        (certificate, key)
     }
 
     pub(crate) fn server_config(&self, alpn: &[&str], edit: impl FnOnce(&mut CertificateParams)) -> ServerConfig {
+        self.server(alpn, edit, Arc::new(NoClientAuth))
+    }
+
+    /// A server that lets in only clients with a certificate of this authority.
+    pub(crate) fn mutual_config(&self) -> ServerConfig {
+        let mut roots = rustls::RootCertStore::empty();
+        let root = CertificateDer::from_pem_slice(self.pem.as_bytes()).expect("PEM");
+        roots.add(root).expect("a root");
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider);
+        self.server(&["h2"], |_| {}, verifier.build().expect("a verifier"))
+    }
+
+    fn server(
+        &self,
+        alpn: &[&str],
+        edit: impl FnOnce(&mut CertificateParams),
+        clients: Arc<dyn ClientCertVerifier>,
+    ) -> ServerConfig {
         let (certificate, key) = self.issue(edit);
         let key = PrivateKeyDer::try_from(key.serialize_der()).expect("PKCS #8");
         let provider = Arc::new(rustls::crypto::ring::default_provider());
         let mut config = ServerConfig::builder_with_provider(provider)
             .with_safe_default_protocol_versions()
             .expect("versions")
-            .with_no_client_auth()
-            .with_single_cert(vec![certificate], key)
+            .with_client_cert_verifier(clients)
+            .with_single_cert(vec![certificate.der().clone()], key)
             .expect("a certificate");
         config.alpn_protocols = alpn.iter().map(|name| name.as_bytes().to_vec()).collect();
         config

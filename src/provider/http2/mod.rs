@@ -24,6 +24,7 @@
 mod attempt;
 mod backoff;
 mod connect;
+mod connection;
 mod failure;
 mod frames;
 mod io;

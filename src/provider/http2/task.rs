@@ -114,7 +114,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Driver<S> {
         let changed = self.line.limited_to(self.connection.max_concurrent_send_streams());
         let goes_away = self.line.is_going_away();
         let full = self.line.window() < FULL_BELOW;
-        if changed || goes_away != self.was_going_away || full < self.was_full {
+        if changed || goes_away != self.was_going_away || (self.was_full && !full) {
             self.line.ring();
         }
         self.was_going_away = goes_away;
