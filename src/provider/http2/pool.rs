@@ -302,6 +302,12 @@ impl Pool {
     }
 }
 
+impl Drop for Pool {
+    fn drop(&mut self) {
+        self.connections.iter_mut().for_each(Connection::retire);
+    }
+}
+
 /// Host and port as `:authority` has them: the port only if it is not 443, an IPv6 address in brackets.
 fn authority(endpoint: &Endpoint) -> Option<Authority> {
     let host = if endpoint.host.contains(':') { format!("[{}]", endpoint.host) } else { endpoint.host.clone() };
