@@ -14,9 +14,8 @@ use futures::StreamExt;
 use futures::stream::FuturesUnordered;
 use h2_server::{Authority, CANCEL, Event, Mode, PATIENCE, Peer, REFUSED_STREAM, Server};
 use http::{HeaderMap, HeaderName, HeaderValue};
-use tidegate::provider::http2::{
-    Attempt, Failure, FailureKind, Finished, Pool, PoolOptions, Resolver, system_resolver,
-};
+use tidegate::provider::apns::{Apns, ApnsCredential, ApnsSettings};
+use tidegate::provider::http2::{Attempt, Failure, FailureKind, Finished, Pool, PoolOptions, Resolver};
 use tidegate::provider::{Endpoint, Request, tls};
 use tidegate::verdict::{ConnectionEffect, Fate, RouteEffect, Sent};
 
@@ -33,7 +32,7 @@ fn resolver(address: SocketAddr) -> Resolver {
 fn pool_to(address: SocketAddr, ca: &Authority, options: PoolOptions) -> Pool {
     let endpoint = Endpoint { host: "localhost".to_owned(), port: address.port(), extra_roots: Some(ca.pem.clone()) };
     let tls = tls::http2(endpoint.extra_roots.as_deref(), None).expect("roots");
-    Pool::new(&endpoint, tls, options, resolver(address)).expect("a host name")
+    Pool::with_resolver(&endpoint, tls, options, resolver(address)).expect("a host name")
 }
 
 async fn serve(mode: Mode, options: PoolOptions) -> (Server, Pool) {
@@ -184,6 +183,54 @@ async fn until_answered(pool: &mut Pool, attempt: Attempt, fillers: Vec<Attempt>
     let mut all: FuturesUnordered<_> = fillers.into_iter().chain([attempt]).collect();
     assert!(in_time(all.next()).await.expect("one is answered").result.is_ok());
     assert_eq!(pool.status().proven, proven);
+}
+
+/// 65,535 bytes is all the window APNs gives: fifteen bodies of 4,096 bytes fit, whatever the stream limit says.
+#[tokio::test]
+async fn bodies_that_do_not_fit_the_window_go_by_another_connection() {
+    let (mut server, mut pool) = serve(Mode::Windows { limit: 1_000 }, options()).await;
+    let mut peer = open_and_prove(&mut pool, &mut server).await;
+    let mut attempts = Vec::new();
+    while pool.room() > 0 {
+        attempts.push(pool.send(request(vec![b'x'; 4_096])).expect("room"));
+    }
+    assert_eq!(attempts.len(), 15);
+    pool.grow(1);
+    assert!(pool.status().connecting, "streams are free, the window is not");
+    let second = server.peer().await;
+    until(&mut pool, |pool| pool.status().open == 2).await;
+    let by_the_second = pool.send(request(vec![b'x'; 4_096])).expect("room");
+    assert_eq!(pool.room(), 0);
+    peer.frame(h2_server::WINDOW_UPDATE, 0, 0, &40_960_u32.to_be_bytes());
+    // What was left, 4,093 bytes, and these make room for ten and a bit.
+    until(&mut pool, |pool| pool.room() == 10).await;
+    for _ in &attempts {
+        let stream = peer.request().await;
+        peer.answer(stream, 200, b"");
+    }
+    for finished in in_time(futures::future::join_all(attempts)).await {
+        assert!(finished.result.is_ok());
+    }
+    second.hang_up();
+    assert!(in_time(by_the_second).await.result.is_err());
+}
+
+#[tokio::test]
+async fn a_window_that_is_never_given_back_does_not_lock_an_idle_connection() {
+    let (mut server, mut pool) = serve(Mode::Windows { limit: 1_000 }, options()).await;
+    let mut peer = open_and_prove(&mut pool, &mut server).await;
+    for _ in 0..3 {
+        let attempts: Vec<_> = (0..5).map_while(|_| pool.send(request(vec![b'x'; 4_096])).ok()).collect();
+        assert_eq!(attempts.len(), 5);
+        for _ in &attempts {
+            let stream = peer.request().await;
+            peer.answer(stream, 200, b"");
+        }
+        for finished in in_time(futures::future::join_all(attempts)).await {
+            assert!(finished.result.is_ok());
+        }
+    }
+    assert_eq!(pool.room(), 1, "the server may be waiting for the last of the window to be used");
 }
 
 #[tokio::test]
@@ -365,12 +412,8 @@ async fn an_idle_connection_is_closed_and_never_pinged() {
     assert!(in_time(attempt).await.result.is_ok());
     peer.forget().await;
     let closing = async {
-        loop {
-            match peer.event().await {
-                Event::GoAway { code: 0 } | Event::Closed => return,
-                other => panic!("{other:?} on an idle connection"),
-            }
-        }
+        let event = peer.event().await;
+        assert!(matches!(event, Event::GoAway { code: 0 } | Event::Closed), "{event:?} on an idle connection");
     };
     tokio::select! {
         () = in_time(closing) => {}
@@ -420,6 +463,31 @@ async fn a_server_without_http2_is_refused() {
 }
 
 #[tokio::test]
+async fn apns_certificate_is_shown_to_a_server_that_asks_for_it() {
+    let ca = Authority::new();
+    let mut server = Server::start(ca.mutual_config(), Mode::Auto { limit: 100 }).await;
+    let (certificate, key) = ca.issue(|params| {
+        params.extended_key_usages = vec![rcgen::ExtendedKeyUsagePurpose::ClientAuth];
+    });
+    let endpoint =
+        Endpoint { host: "localhost".to_owned(), port: server.address.port(), extra_roots: Some(ca.pem.clone()) };
+    let credential = ApnsCredential::Certificate { chain_pem: certificate.pem(), key_pem: key.serialize_pem().into() };
+    let topic = "com.example.chat".to_owned();
+    let apns = Apns::new(&ApnsSettings { endpoint: endpoint.clone(), topic, credential }).expect("a certificate");
+    let mut pool =
+        Pool::with_resolver(&endpoint, apns.tls(), options(), resolver(server.address)).expect("a host name");
+    open(&mut pool, &mut server).await;
+    let attempt = send(&mut pool);
+    assert!(in_time(attempt).await.result.is_ok());
+
+    let mut without = pool_to(server.address, &ca, options());
+    without.grow(1);
+    until(&mut without, |pool| pool.status().last_failure.is_some()).await;
+    let said = without.status().last_failure.expect("a reason");
+    assert!(said.contains("CertificateRequired"), "{said}");
+}
+
+#[tokio::test]
 async fn a_server_that_throws_everybody_out_is_not_stormed() {
     let (mut server, mut pool) = serve(Mode::Manual { limit: None, pong: true }, options()).await;
     pool.grow(1);
@@ -457,8 +525,8 @@ async fn the_name_is_looked_up_for_each_connection_and_its_addresses_are_tried_i
         Box::pin(async move { Ok(vec![nobody, address]) })
     });
     let endpoint = Endpoint { host: "localhost".to_owned(), port: address.port(), extra_roots: None };
-    let mut pool =
-        Pool::new(&endpoint, tls::http2(Some(&ca.pem), None).expect("roots"), options(), resolver).expect("a pool");
+    let mut pool = Pool::with_resolver(&endpoint, tls::http2(Some(&ca.pem), None).expect("roots"), options(), resolver)
+        .expect("a pool");
     for nth in 1..=2 {
         pool.grow(usize::MAX);
         server.peer().await;
@@ -476,7 +544,7 @@ async fn a_name_without_an_address_is_a_failure_with_backoff() {
     let ca = Authority::new();
     let endpoint = Endpoint { host: "nowhere.invalid".to_owned(), port: 443, extra_roots: None };
     let tls = tls::http2(Some(&ca.pem), None).expect("roots");
-    let mut pool = Pool::new(&endpoint, tls, options(), system_resolver()).expect("a pool");
+    let mut pool = Pool::new(&endpoint, tls, options()).expect("a pool");
     pool.grow(1);
     until(&mut pool, |pool| pool.status().last_failure.is_some()).await;
     assert!(pool.status().last_failure.expect("a reason").starts_with("name_not_resolved"));

@@ -12,7 +12,10 @@ use std::time::Duration;
 
 use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
 use rustls::ServerConfig;
+use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::server::danger::ClientCertVerifier;
+use rustls::server::{NoClientAuth, WebPkiClientVerifier};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
 use tokio::sync::mpsc;
@@ -27,6 +30,7 @@ pub(crate) const RST_STREAM: u8 = 3;
 pub(crate) const SETTINGS: u8 = 4;
 pub(crate) const PING: u8 = 6;
 pub(crate) const GOAWAY: u8 = 7;
+pub(crate) const WINDOW_UPDATE: u8 = 8;
 pub(crate) const END_STREAM: u8 = 1;
 pub(crate) const ACK: u8 = 1;
 pub(crate) const END_HEADERS: u8 = 4;
@@ -53,23 +57,42 @@ impl Authority {
         Self { issuer: Issuer::new(params, key), pem }
     }
 
-    pub(crate) fn issue(&self, edit: impl FnOnce(&mut CertificateParams)) -> (CertificateDer<'static>, KeyPair) {
+    pub(crate) fn issue(&self, edit: impl FnOnce(&mut CertificateParams)) -> (rcgen::Certificate, KeyPair) {
         let mut params = CertificateParams::new(vec!["localhost".to_owned()]).expect("a name");
         edit(&mut params);
         let key = KeyPair::generate().expect("a key");
         let certificate = params.signed_by(&key, &self.issuer).expect("signed");
-        (certificate.der().clone(), key)
+        (certificate, key)
     }
 
     pub(crate) fn server_config(&self, alpn: &[&str], edit: impl FnOnce(&mut CertificateParams)) -> ServerConfig {
+        self.server(alpn, edit, Arc::new(NoClientAuth))
+    }
+
+    /// A server that lets in only clients with a certificate of this authority.
+    pub(crate) fn mutual_config(&self) -> ServerConfig {
+        let mut roots = rustls::RootCertStore::empty();
+        let root = CertificateDer::from_pem_slice(self.pem.as_bytes()).expect("PEM");
+        roots.add(root).expect("a root");
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider);
+        self.server(&["h2"], |_| {}, verifier.build().expect("a verifier"))
+    }
+
+    fn server(
+        &self,
+        alpn: &[&str],
+        edit: impl FnOnce(&mut CertificateParams),
+        clients: Arc<dyn ClientCertVerifier>,
+    ) -> ServerConfig {
         let (certificate, key) = self.issue(edit);
         let key = PrivateKeyDer::try_from(key.serialize_der()).expect("PKCS #8");
         let provider = Arc::new(rustls::crypto::ring::default_provider());
         let mut config = ServerConfig::builder_with_provider(provider)
             .with_safe_default_protocol_versions()
             .expect("versions")
-            .with_no_client_auth()
-            .with_single_cert(vec![certificate], key)
+            .with_client_cert_verifier(clients)
+            .with_single_cert(vec![certificate.der().clone()], key)
             .expect("a certificate");
         config.alpn_protocols = alpn.iter().map(|name| name.as_bytes().to_vec()).collect();
         config
@@ -91,8 +114,10 @@ pub(crate) enum Event {
 /// What the server does by itself.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Mode {
-    /// SETTINGS at the start with this stream limit (none: no SETTINGS at all), acknowledgements, pongs.
+    /// SETTINGS at the start with this stream limit (none: no SETTINGS at all), acknowledgements, pongs, windows.
     Manual { limit: Option<u32>, pong: bool },
+    /// The same, but the connection's window is left to the test.
+    Windows { limit: u32 },
     /// The same, and 200 to every whole request.
     Auto { limit: u32 },
 }
@@ -264,7 +289,7 @@ async fn serve(
         }
         assert_eq!(&preface, b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n");
         let _ = events.send(Event::Opened);
-        if let Mode::Manual { limit: Some(limit), .. } | Mode::Auto { limit } = mode {
+        if let Mode::Manual { limit: Some(limit), .. } | Mode::Auto { limit } | Mode::Windows { limit } = mode {
             let _ = frames.send(frame(SETTINGS, 0, 0, &setting(3, limit)));
         }
         let mut header = [0; 9];
@@ -311,8 +336,8 @@ fn take(
         DATA => {
             // The windows are given back at once.
             let size = u32::try_from(payload.len()).expect("a frame is short").to_be_bytes();
-            if !payload.is_empty() {
-                send(8, 0, 0, &size);
+            if !payload.is_empty() && !matches!(mode, Mode::Windows { .. }) {
+                send(WINDOW_UPDATE, 0, 0, &size);
             }
             Some(Event::Data { stream, body: payload.clone(), end })
         }

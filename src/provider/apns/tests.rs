@@ -33,7 +33,8 @@ fn token() -> ApnsCredential {
 }
 
 fn put(apns: &Apns, now: UnixMillis) -> Request {
-    let push = sample::push(&json!({"id": "1", "app": "chat", "to": [{"apns": "5f3ae1"}], "notification": {"body": "hi"}}));
+    let push =
+        sample::push(&json!({"id": "1", "app": "chat", "to": [{"apns": "5f3ae1"}], "notification": {"body": "hi"}}));
     apns.request(&push, Duration::from_secs(60), now).expect("a request")
 }
 
@@ -63,7 +64,8 @@ fn with_a_certificate_no_push_bears_a_token_and_its_end_is_known() {
 #[test]
 fn a_certificate_that_is_none_is_named() {
     let key_pem = SecretString::from("CANARY".to_owned());
-    let error = apns(ApnsCredential::Certificate { chain_pem: "CANARY".to_owned(), key_pem }).expect_err("no certificate");
+    let error =
+        apns(ApnsCredential::Certificate { chain_pem: "CANARY".to_owned(), key_pem }).expect_err("no certificate");
     assert_eq!(error, CredentialError::Certificate("it holds no certificate".to_owned()));
     assert!(!format!("{error}").contains("CANARY"));
 }

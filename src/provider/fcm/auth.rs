@@ -71,15 +71,8 @@ pub(super) fn start(endpoint: TokenEndpoint, manners: Manners, shutdown: Cancell
     let (token, token_reader) = watch::channel(None);
     let (credential, credential_reader) = watch::channel(Credential::Pending);
     let asked = Arc::new(Notify::new());
-    let refresher = Refresher {
-        endpoint,
-        manners,
-        token,
-        credential,
-        asked: Arc::clone(&asked),
-        expires: None,
-        troubles: 0,
-    };
+    let refresher =
+        Refresher { endpoint, manners, token, credential, asked: Arc::clone(&asked), expires: None, troubles: 0 };
     tokio::spawn(async move {
         tokio::select! {
             () = shutdown.cancelled() => {}
@@ -128,7 +121,10 @@ impl Refresher {
         self.token.send_replace(Some(AccessToken { header: fresh.header, expires: end }));
         self.credential.send_replace(Credential::Ready { expires: Some(end) });
         // What was asked meanwhile was asked about the token before this one, and so is what comes within `apart`.
-        Pause { until: now + refresh_after(fresh.lifetime, fastrand::f64()), asked_from: Some(now + self.manners.apart) }
+        Pause {
+            until: now + refresh_after(fresh.lifetime, fastrand::f64()),
+            asked_from: Some(now + self.manners.apart),
+        }
     }
 
     fn troubled(&mut self, trouble: Trouble, now: Instant) -> Pause {
@@ -147,7 +143,8 @@ impl Refresher {
                 if !in_use {
                     self.withdraw(Credential::Pending);
                 }
-                let delay = self.manners.after_trouble.delay(self.troubles, Duration::ZERO, 0.5 + fastrand::f64() / 2.0);
+                let delay =
+                    self.manners.after_trouble.delay(self.troubles, Duration::ZERO, 0.5 + fastrand::f64() / 2.0);
                 Pause { until: now + delay, asked_from: None }
             }
         }

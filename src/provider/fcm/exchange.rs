@@ -150,7 +150,7 @@ mod tests {
     #[test]
     fn a_token_is_kept_out_of_sight() {
         let fresh = read(StatusCode::OK, br#"{"access_token":"CANARY","expires_in":3599,"token_type":"Bearer"}"#);
-        let fresh = fresh.ok().expect("a token");
+        let fresh = fresh.expect("a token");
         assert_eq!((fresh.header.as_bytes(), fresh.lifetime.as_secs()), (&b"Bearer CANARY"[..], 3_599));
         assert!(!format!("{:?}", fresh.header).contains("CANARY"));
     }

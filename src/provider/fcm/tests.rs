@@ -116,7 +116,8 @@ async fn read_request(stream: &mut (impl AsyncReadExt + Unpin)) -> Option<String
         bytes.extend_from_slice(&chunk[..count]);
         let text = String::from_utf8_lossy(&bytes);
         let Some((head, body)) = text.split_once("\r\n\r\n") else { continue };
-        let length = head.to_lowercase().lines().find_map(|line| Some(line.strip_prefix("content-length: ")?.parse().ok()));
+        let length =
+            head.to_lowercase().lines().find_map(|line| Some(line.strip_prefix("content-length: ")?.parse().ok()));
         if body.len() >= length.unwrap_or(Some(0)).unwrap_or(0) {
             return Some(text.into_owned());
         }
@@ -134,7 +135,8 @@ async fn until_ready(fcm: &Fcm) {
 }
 
 fn authorization(fcm: &Fcm) -> Result<String, Verdict> {
-    let push = sample::push(&json!({"id": "1", "app": "chat", "to": [{"fcm": "dXyz"}], "notification": {"body": "hi"}}));
+    let push =
+        sample::push(&json!({"id": "1", "app": "chat", "to": [{"fcm": "dXyz"}], "notification": {"body": "hi"}}));
     let request = fcm.request(&push, Duration::from_secs(60), UnixMillis::now())?;
     assert!(request.headers[AUTHORIZATION].is_sensitive());
     Ok(request.headers[AUTHORIZATION].to_str().expect("ASCII").to_owned())
@@ -168,7 +170,10 @@ async fn a_token_is_fetched_and_every_push_bears_it() {
     assert!(!format!("{fcm:?}").contains("PRIVATE KEY"));
     let request = server.requests.lock().expect("no panic")[0].clone();
     assert!(request.starts_with("POST /token HTTP/1.1\r\n"), "{request}");
-    assert!(request.contains("grant_type=urn%3Aietf%3Aparams%3Aoauth%3Agrant-type%3Ajwt-bearer&assertion=eyJ"), "{request}");
+    assert!(
+        request.contains("grant_type=urn%3Aietf%3Aparams%3Aoauth%3Agrant-type%3Ajwt-bearer&assertion=eyJ"),
+        "{request}"
+    );
 }
 
 #[tokio::test]

@@ -37,8 +37,7 @@ const MAX_HEADER_BYTES: u32 = 16 * 1024;
 pub type Resolver = Arc<dyn Fn(String, u16) -> BoxFuture<'static, io::Result<Vec<SocketAddr>>> + Send + Sync>;
 
 /// The system's look-up.
-#[must_use]
-pub fn system_resolver() -> Resolver {
+pub(super) fn system_resolver() -> Resolver {
     Arc::new(|host, port| {
         Box::pin(async move { Ok(tokio::net::lookup_host((host.as_str(), port)).await?.collect::<Vec<_>>()) })
     })

@@ -2,13 +2,21 @@
 //!
 //! h2 shows neither that the first SETTINGS has come nor the debug data of a GOAWAY with NO_ERROR, and APNs says there
 //! why it goes (`{"reason":"Shutdown"}`). So the decrypted bytes are also read here: 9-byte frame headers (RFC 9113,
-//! section 4.1), every payload skipped but GOAWAY's. Nothing is checked; h2 does that.
+//! section 4.1), every payload skipped but GOAWAY's and WINDOW_UPDATE's. Nothing is checked; h2 does that.
+//!
+//! The same is done with what goes out, for one number: how much DATA has left. Together they tell what is left of the
+//! connection's flow-control window, which h2 doesn't show either and which, not the stream limit, bounds APNs
+//! (PROVIDERS 1.10).
 
 /// Bytes of a GOAWAY's payload that are kept: two numbers and a short JSON object.
 const KEPT: usize = 8 + 512;
 const HEADER: usize = 9;
+/// What a client says before its first frame (RFC 9113, section 3.4).
+const PREFACE: usize = 24;
+const DATA: u8 = 0;
 const SETTINGS: u8 = 4;
 const GOAWAY: u8 = 7;
+const WINDOW_UPDATE: u8 = 8;
 const ACK: u8 = 1;
 
 /// A GOAWAY.
@@ -29,6 +37,10 @@ pub(super) enum Seen {
     Settings,
     /// GOAWAY.
     GoAway(GoAway),
+    /// So many bytes were added to the connection's window.
+    Window(u32),
+    /// DATA of so many bytes, padding included.
+    Data(usize),
 }
 
 /// The place in the stream of bytes.
@@ -36,14 +48,24 @@ pub(super) enum Seen {
 pub(super) struct Frames {
     header: [u8; HEADER],
     header_len: usize,
+    /// Bytes before the first frame still to come.
+    preface: usize,
     /// Payload bytes still to come.
     left: usize,
     kept: Vec<u8>,
 }
 
 impl Frames {
+    /// What a client sends.
+    pub(super) fn of_client() -> Self {
+        Self { preface: PREFACE, ..Self::default() }
+    }
+
     /// Takes the bytes as they come and tells `seen` what was in them.
     pub(super) fn read(&mut self, mut bytes: &[u8], mut seen: impl FnMut(Seen)) {
+        let skipped = bytes.len().min(self.preface);
+        self.preface -= skipped;
+        bytes = &bytes[skipped..];
         while !bytes.is_empty() {
             if self.header_len < HEADER {
                 let taken = bytes.len().min(HEADER - self.header_len);
@@ -55,6 +77,9 @@ impl Frames {
                 }
                 self.left =
                     usize::from(self.header[0]) << 16 | usize::from(self.header[1]) << 8 | usize::from(self.header[2]);
+                if self.header[3] == DATA && self.left > 0 {
+                    seen(Seen::Data(self.left));
+                }
             } else {
                 let taken = bytes.len().min(self.left);
                 self.keep(&bytes[..taken]);
@@ -68,7 +93,7 @@ impl Frames {
     }
 
     fn keep(&mut self, payload: &[u8]) {
-        if self.header[3] == GOAWAY {
+        if matches!(self.header[3], GOAWAY | WINDOW_UPDATE) {
             let taken = payload.len().min(KEPT - self.kept.len());
             self.kept.extend_from_slice(&payload[..taken]);
         }
@@ -82,10 +107,15 @@ impl Frames {
                     seen(Seen::GoAway(goaway));
                 }
             }
+            (WINDOW_UPDATE, _) if self.header[5..] == [0; 4] => {
+                if let Some(size) = self.kept.first_chunk::<4>() {
+                    seen(Seen::Window(u32::from_be_bytes(*size) & 0x7fff_ffff));
+                }
+            }
             _ => {}
         }
         self.header_len = 0;
-        self.kept = Vec::new();
+        self.kept.clear();
     }
 }
 
@@ -136,7 +166,9 @@ mod tests {
         let mut bytes = frame(SETTINGS, 0, &[0, 3, 0, 0, 0, 1]);
         bytes.extend(frame(SETTINGS, ACK, &[]));
         bytes.extend(frame(1, 4, &[0x88; 40]));
-        bytes.extend(frame(0, 1, &[7; 300]));
+        bytes.extend(frame(DATA, 1, &[7; 300]));
+        bytes.extend(frame(DATA, 1, &[]));
+        bytes.extend(frame(WINDOW_UPDATE, 0, &[0x80, 0, 1, 2]));
         bytes.extend(goaway(9, 0, br#"{"reason":"Shutdown","timestamp":1}"#));
         bytes.extend(frame(SETTINGS, 0, &[]));
         bytes.extend(goaway(0x8000_0005, 7, b"Maximum active streams violated"));
@@ -146,6 +178,8 @@ mod tests {
         };
         let seen = vec![
             Seen::Settings,
+            Seen::Data(300),
+            Seen::Window(258),
             said(9, 0, Some("Shutdown")),
             Seen::Settings,
             said(5, 7, Some("Maximum active streams violated")),
@@ -164,6 +198,22 @@ mod tests {
                 frames.read(chunk, |fact| seen.push(fact));
             }
             assert_eq!(seen, expected, "in chunks of {size}");
+        }
+    }
+
+    #[test]
+    fn a_clients_preface_is_no_frame_and_a_streams_window_not_the_connections() {
+        let mut bytes = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".to_vec();
+        bytes.extend(frame(SETTINGS, 0, &[]));
+        let mut update = frame(WINDOW_UPDATE, 0, &[0, 0, 0, 9]);
+        update[8] = 3;
+        bytes.extend(update);
+        bytes.extend(frame(DATA, 0, &[1]));
+        for size in 1..bytes.len() {
+            let mut frames = Frames::of_client();
+            let mut seen = Vec::new();
+            bytes.chunks(size).for_each(|chunk| frames.read(chunk, |fact| seen.push(fact)));
+            assert_eq!(seen, [Seen::Settings, Seen::Data(1)], "in chunks of {size}");
         }
     }
 

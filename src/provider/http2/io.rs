@@ -1,4 +1,4 @@
-//! The stream between h2 and TLS: writes are gathered, reads are watched.
+//! The stream between h2 and TLS: writes are gathered, and both ways are watched.
 //!
 //! One TLS record per request costs about as much as everything else in a push together (DESIGN, "Dependencies": 7 us
 //! one by one, 0.3 us packed), so writes are gathered into records of 16 KiB, TLS's largest. Three things stand in the
@@ -10,7 +10,7 @@
 //!   are only noted ([`Gate::hold`]); when h2 has nothing more to do, the task lets go and has it flush once.
 //! - A full buffer is written out at once, held or not, so memory stays bounded and back-pressure reaches h2.
 //!
-//! Reads pass through; a copy of what they say goes by [`Frames`].
+//! What is said either way is watched in passing ([`Frames`]).
 
 use std::io;
 use std::pin::Pin;
@@ -46,20 +46,22 @@ impl Gate {
     }
 }
 
-/// A stream that gathers writes and watches reads.
+/// A stream that gathers writes and watches both ways.
 #[derive(Debug)]
 pub(super) struct Wire<S> {
     inner: S,
     gate: Arc<Gate>,
     line: Arc<Line>,
-    frames: Frames,
+    heard: Frames,
+    said: Frames,
     buffer: Vec<u8>,
     written: usize,
 }
 
 impl<S> Wire<S> {
     pub(super) fn new(inner: S, gate: Arc<Gate>, line: Arc<Line>) -> Self {
-        Self { inner, gate, line, frames: Frames::default(), buffer: Vec::with_capacity(BUFFER), written: 0 }
+        let (heard, said) = (Frames::default(), Frames::of_client());
+        Self { inner, gate, line, heard, said, buffer: Vec::with_capacity(BUFFER), written: 0 }
     }
 }
 
@@ -86,7 +88,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for Wire<S> {
         let read = &buf.filled()[before..];
         if !read.is_empty() {
             this.line.heard();
-            this.frames.read(read, |seen| this.line.saw(seen));
+            this.heard.read(read, |seen| this.line.hears(seen));
         }
         Poll::Ready(Ok(()))
     }
@@ -97,8 +99,10 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Wire<S> {
         if self.buffer.len() >= BUFFER {
             ready!(self.poll_write_out(cx))?;
         }
-        let count = data.len().min(BUFFER - self.buffer.len());
-        self.buffer.extend_from_slice(&data[..count]);
+        let this = &mut *self;
+        let count = data.len().min(BUFFER - this.buffer.len());
+        this.buffer.extend_from_slice(&data[..count]);
+        this.said.read(&data[..count], |seen| this.line.says(seen));
         Poll::Ready(Ok(count))
     }
 

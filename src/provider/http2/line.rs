@@ -3,7 +3,7 @@
 //! Each number has one writer, or is a counter; nothing is decided here. The two texts that come with an end are
 //! behind a lock that is taken when a connection ends, never on the way of a request.
 
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -11,6 +11,9 @@ use tokio::sync::Notify;
 use tokio::time::Instant;
 
 use super::frames::{GoAway, Seen};
+
+/// A connection's first flow-control window, in bytes (RFC 9113, section 6.9.2). APNs never enlarges it.
+const FIRST_WINDOW: i64 = 65_535;
 
 /// A connection's number, unique within its pool.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -30,6 +33,11 @@ pub(super) struct Line {
     /// The server's stream limit; written by the connection's task.
     limit: AtomicUsize,
     in_flight: AtomicUsize,
+    /// What is left of the connection's window, in bytes; written by the stream as frames pass.
+    window: AtomicI64,
+    /// Bytes given to h2 since it was last driven. Driving it writes all that the window takes, so what is older is
+    /// either in `window` already or the window is used up.
+    handed: AtomicUsize,
     settings_seen: AtomicBool,
     going_away: AtomicBool,
     proven: AtomicBool,
@@ -54,6 +62,8 @@ impl Line {
             last_used: AtomicU64::new(0),
             limit: AtomicUsize::new(first_streams),
             in_flight: AtomicUsize::new(0),
+            window: AtomicI64::new(FIRST_WINDOW),
+            handed: AtomicUsize::new(0),
             settings_seen: AtomicBool::new(false),
             going_away: AtomicBool::new(false),
             proven: AtomicBool::new(false),
@@ -79,13 +89,18 @@ impl Line {
         self.epoch + Duration::from_nanos(self.last_used.load(Ordering::Relaxed))
     }
 
-    /// Bytes came, and this is what was in them.
+    /// Bytes came.
     pub(super) fn heard(&self) {
         self.last_read.store(self.now(), Ordering::Relaxed);
     }
 
-    pub(super) fn saw(&self, seen: Seen) {
+    /// What the server said.
+    pub(super) fn hears(&self, seen: Seen) {
         match seen {
+            Seen::Data(_) => {}
+            Seen::Window(bytes) => {
+                self.window.fetch_add(bytes.into(), Ordering::AcqRel);
+            }
             Seen::Settings => self.settings_seen.store(true, Ordering::Release),
             Seen::GoAway(goaway) => {
                 let mut words = self.last_words.lock().unwrap_or_else(PoisonError::into_inner);
@@ -97,6 +112,29 @@ impl Line {
                 self.going_away.store(true, Ordering::Release);
             }
         }
+    }
+
+    /// What we said.
+    pub(super) fn says(&self, seen: Seen) {
+        if let Seen::Data(bytes) = seen {
+            self.window.fetch_sub(i64::try_from(bytes).unwrap_or(i64::MAX), Ordering::AcqRel);
+        }
+    }
+
+    /// A body was given to h2.
+    pub(super) fn hand(&self, bytes: usize) {
+        self.handed.fetch_add(bytes, Ordering::AcqRel);
+    }
+
+    /// h2 is about to be driven.
+    pub(super) fn drive(&self) {
+        self.handed.store(0, Ordering::Release);
+    }
+
+    /// Bytes that could leave now.
+    pub(super) fn window(&self) -> usize {
+        let left = usize::try_from(self.window.load(Ordering::Acquire)).unwrap_or(0);
+        left.saturating_sub(self.handed.load(Ordering::Acquire))
     }
 
     pub(super) fn has_settings(&self) -> bool {

@@ -14,7 +14,7 @@
 //!
 //! Invariants:
 //! - No request goes out before the server's first SETTINGS; a new connection carries one until that one is answered;
-//!   no connection ever carries more than the server's limit of the moment.
+//!   no connection ever carries more than the server's limit of the moment, or gets more bodies than its window takes.
 //! - Connections are opened one at a time, only on demand, with backoff; each by a fresh look-up of the name.
 //! - Of every request without an answer it is said whether the provider can have seen it ([`Failure::sent`]).
 //! - A stream that is given up is reset; a connection that is silent is pinged, and given up if it stays so.
@@ -24,6 +24,7 @@
 mod attempt;
 mod backoff;
 mod connect;
+mod connection;
 mod failure;
 mod frames;
 mod io;
@@ -34,7 +35,7 @@ mod pool;
 mod task;
 
 pub use attempt::{Attempt, Finished};
-pub use connect::{Resolver, system_resolver};
+pub use connect::Resolver;
 pub use failure::{Failure, FailureKind};
 pub use line::ConnectionId;
 pub use options::PoolOptions;

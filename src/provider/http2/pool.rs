@@ -2,13 +2,8 @@
 
 use std::future::pending;
 use std::sync::Arc;
-use std::time::Duration;
 
-use bytes::Bytes;
-use futures::FutureExt;
-use h2::client::SendRequest;
-use http::uri::{Authority, Parts, Scheme};
-use http::{Method, Uri};
+use http::uri::Authority;
 use rustls::ClientConfig;
 use rustls::pki_types::ServerName;
 use tokio::sync::Notify;
@@ -19,14 +14,12 @@ use tokio_util::task::AbortOnDropHandle;
 use super::attempt::Attempt;
 use super::backoff::ConnectBackoff;
 use super::connect::{self, Destination, Opened, Resolver};
+use super::connection::Connection;
 use super::failure::{Failure, FailureKind};
-use super::line::{ConnectionId, Line, Slot};
+use super::line::{ConnectionId, Line};
 use super::options::PoolOptions;
 use crate::provider::{Endpoint, Request};
 use crate::verdict::{ConnectionEffect, Sent};
-
-/// So many suspect answers in a row retire a connection (PROVIDERS 1.6: after N consecutive `InternalServerError`).
-const SUSPICIONS: u8 = 3;
 
 /// Why there can be no pool for an endpoint.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -78,54 +71,20 @@ pub struct Pool {
     last_failure: Option<Failure>,
 }
 
-struct Connection {
-    line: Arc<Line>,
-    /// None: nothing new goes out on it.
-    requests: Option<SendRequest<Bytes>>,
-    /// Whether it has carried a request: the first one fills HPACK's table.
-    used: bool,
-    /// It has answered, and the backoff knows.
-    counted: bool,
-    suspicions: u8,
-}
-
-impl Connection {
-    /// Streams it may carry at once, now.
-    fn limit(&self, options: &PoolOptions) -> usize {
-        if self.requests.is_none() || self.line.is_closed() || self.line.is_going_away() {
-            return 0;
-        }
-        let limit = self.line.limit().min(options.max_streams);
-        if self.line.is_proven() { limit } else { limit.min(options.first_streams) }
-    }
-
-    fn room(&self, options: &PoolOptions) -> usize {
-        self.limit(options).saturating_sub(self.line.in_flight())
-    }
-
-    /// It is given nothing new. Once what it carries has ended, h2 closes it by itself, for nobody holds it any more.
-    fn retire(&mut self) {
-        self.requests = None;
-        self.line.release();
-    }
-
-    fn is_in_use(&self) -> bool {
-        self.requests.is_some()
-    }
-
-    /// Until when others wait for it to be proven, if that is after `now`.
-    fn on_probation_until(&self, patience: Duration, now: Instant) -> Option<Instant> {
-        let hopeful = self.is_in_use() && !self.line.is_proven();
-        hopeful.then(|| self.line.opened_at() + patience).filter(|until| *until > now)
-    }
-}
-
 impl Pool {
     /// A pool without connections. `tls` offers `h2` alone (see [`crate::provider::tls::http2`]).
     ///
     /// # Errors
     /// [`PoolError`] if the endpoint's host can't be one.
-    pub fn new(
+    pub fn new(endpoint: &Endpoint, tls: Arc<ClientConfig>, options: PoolOptions) -> Result<Self, PoolError> {
+        Self::with_resolver(endpoint, tls, options, connect::system_resolver())
+    }
+
+    /// The same with another look-up of names than the system's.
+    ///
+    /// # Errors
+    /// As [`Pool::new`].
+    pub fn with_resolver(
         endpoint: &Endpoint,
         tls: Arc<ClientConfig>,
         options: PoolOptions,
@@ -209,16 +168,7 @@ impl Pool {
     /// Notes what an answer, or the lack of one, meant for the connection it came by.
     pub fn note(&mut self, connection: ConnectionId, effect: ConnectionEffect) {
         let Some(connection) = self.connections.iter_mut().find(|known| known.line.id == connection) else { return };
-        match effect {
-            ConnectionEffect::Keep => connection.suspicions = 0,
-            ConnectionEffect::Retire => connection.retire(),
-            ConnectionEffect::Suspect => {
-                connection.suspicions += 1;
-                if connection.suspicions >= SUSPICIONS {
-                    connection.retire();
-                }
-            }
-        }
+        connection.note(effect);
     }
 
     /// Waits until room may have grown, a connection was opened or lost, or growth that was not granted may be asked
@@ -280,10 +230,7 @@ impl Pool {
 
     fn opened(&mut self, result: Result<Opened, Failure>) {
         match result {
-            Ok(Opened { line, requests }) => {
-                let requests = Some(requests);
-                self.connections.push(Connection { line, requests, used: false, counted: false, suspicions: 0 });
-            }
+            Ok(opened) => self.connections.push(Connection::new(opened)),
             Err(failure) => self.failed(failure),
         }
     }
@@ -355,70 +302,10 @@ impl Pool {
     }
 }
 
-impl Connection {
-    fn send(&mut self, request: Request, authority: &Authority, options: &PoolOptions) -> Attempt {
-        let Request { path, mut headers, body } = request;
-        if self.used {
-            for name in &options.volatile_headers {
-                // h2 doesn't put a sensitive value into HPACK's table, and still uses the name if that is in it.
-                if let Some(value) = headers.get_mut(name) {
-                    value.set_sensitive(true);
-                }
-            }
-        }
-        self.used = true;
-        let slot = Slot::take(&self.line);
-        match self.start(uri(authority, path), headers, body) {
-            Ok(response) => Attempt::started(response, slot, options.request_timeout),
-            Err(error) => {
-                self.retire();
-                let kind = if error.is_go_away() { FailureKind::GoAway } else { FailureKind::ConnectionLost };
-                let failure = Failure::connecting(kind, &error).with_word(self.line.goaway_word());
-                Attempt::unsent(failure, self.line.id)
-            }
-        }
+impl Drop for Pool {
+    fn drop(&mut self) {
+        self.connections.iter_mut().for_each(Connection::retire);
     }
-
-    fn start(
-        &mut self,
-        uri: Uri,
-        headers: http::HeaderMap,
-        body: Bytes,
-    ) -> Result<h2::client::ResponseFuture, h2::Error> {
-        let requests = self.requests.as_mut().expect("a connection with room is in use");
-        // When the limit fell under what is in flight, h2 queues one stream and takes no other through the same
-        // handle until that one is open. Our count is below the limit, so this passes soon: go by a fresh handle.
-        let ready = futures::future::poll_fn(|cx| requests.poll_ready(cx)).now_or_never();
-        let mut fresh;
-        let requests = match ready {
-            Some(result) => {
-                result?;
-                requests
-            }
-            None => {
-                fresh = requests.clone();
-                &mut fresh
-            }
-        };
-        let mut message = http::Request::new(());
-        *message.method_mut() = Method::POST;
-        *message.uri_mut() = uri;
-        *message.headers_mut() = headers;
-        let (response, mut stream) = requests.send_request(message, body.is_empty())?;
-        if !body.is_empty() {
-            // Fails only if the stream has ended already; the response says how.
-            let _ = stream.send_data(body, true);
-        }
-        Ok(response)
-    }
-}
-
-fn uri(authority: &Authority, path: http::uri::PathAndQuery) -> Uri {
-    let mut parts = Parts::default();
-    parts.scheme = Some(Scheme::HTTPS);
-    parts.authority = Some(authority.clone());
-    parts.path_and_query = Some(path);
-    Uri::from_parts(parts).expect("scheme, authority and path make a URI")
 }
 
 /// Host and port as `:authority` has them: the port only if it is not 443, an IPv6 address in brackets.

@@ -1,7 +1,7 @@
 //! A connection's task: drives h2, notices what changed, pings, and says how it ended.
 //!
 //! h2 applies SETTINGS only while its connection is polled. So a changed stream limit is noticed right here, after each
-//! poll, and the pool's bell rung: nobody has to look for it periodically.
+//! poll, and the pool's bell rung: nobody has to look for it periodically. Likewise the window.
 
 use std::future::poll_fn;
 use std::pin::Pin;
@@ -19,6 +19,10 @@ use super::io::Gate;
 use super::keepalive::{Check, Keepalive};
 use super::line::Line;
 use super::options::PoolOptions;
+
+/// With less than this left of its window a connection may have no room; when there is more again, the bell is rung. The
+/// largest body: APNs takes 5 KiB, FCM 4 KiB and what its JSON adds.
+const FULL_BELOW: usize = 8 * 1024;
 
 /// Drives `connection` to its end. `ready` is told once the server's first SETTINGS are applied.
 pub(super) async fn drive<S>(
@@ -48,6 +52,7 @@ struct Driver<S: AsyncRead + AsyncWrite + Unpin> {
     keepalive: Keepalive,
     timer: Pin<Box<Sleep>>,
     was_going_away: bool,
+    was_full: bool,
     /// It was released and carried nothing when last looked at.
     over: bool,
 }
@@ -70,6 +75,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Driver<S> {
             keepalive: Keepalive::new(options.ping_after, options.pong_within, now),
             timer: Box::pin(sleep_until(now + options.ping_after)),
             was_going_away: false,
+            was_full: false,
             over: false,
         }
     }
@@ -92,6 +98,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Driver<S> {
 
     /// First h2 works off what it has, with flushes held back; then it flushes once.
     fn poll_connection(&mut self, cx: &mut Context<'_>) -> Poll<String> {
+        self.line.drive();
         self.gate.hold();
         let mut polled = Pin::new(&mut self.connection).poll(cx);
         if self.gate.let_go() && polled.is_pending() {
@@ -106,10 +113,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Driver<S> {
     fn notice_changes(&mut self) {
         let changed = self.line.limited_to(self.connection.max_concurrent_send_streams());
         let goes_away = self.line.is_going_away();
-        if changed || goes_away != self.was_going_away {
-            self.was_going_away = goes_away;
+        let full = self.line.window() < FULL_BELOW;
+        if changed || goes_away != self.was_going_away || (self.was_full && !full) {
             self.line.ring();
         }
+        self.was_going_away = goes_away;
+        self.was_full = full;
         if self.ready.is_some() && self.line.has_settings() && !goes_away {
             // Nobody waits any more if connecting took too long; the handle is gone then too, and h2 closes.
             let _ = self.ready.take().map(|ready| ready.send(()));
