@@ -12,7 +12,7 @@ use crate::delivery::{Delivery, RouteSettings, RouteStatus};
 use crate::dispatch::{Dispatch, RouteDoor};
 use crate::job::{Envelope, Lane, MemoryBudget, RouteId, RouteTable, UnixMillis};
 use crate::outcome::{AmqpSink, FileSink, Keepers, OutcomeSettings, Settlement, Sink, Tally, WebhookSink};
-use crate::provider::http2::{Pool, PoolOptions, system_resolver};
+use crate::provider::http2::{Pool, PoolOptions};
 use crate::provider::{Protocol, ProviderSettings, apns, fcm};
 use crate::source::amqp::AmqpSource;
 use crate::stage::{Inlet, Outlet, link};
@@ -187,7 +187,7 @@ fn client_of(
             (Arc::new(protocol), &settings.endpoint, tls, PoolOptions::fcm(connections, limits.request_timeout))
         }
     };
-    let pool = Pool::new(endpoint, tls, options, system_resolver()).map_err(|error| error.to_string())?;
+    let pool = Pool::new(endpoint, tls, options).map_err(|error| error.to_string())?;
     Ok((protocol, pool))
 }
 

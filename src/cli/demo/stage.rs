@@ -116,7 +116,7 @@ fn faulty(faults: Faults) -> Faults {
     Faults {
         dead_tokens: DeadTokens { share: 0.01, ..DeadTokens::default() },
         reset: Some(Reset { share: 0.002, code: ResetCode::RefusedStream }),
-        server_error: Some(ServerError { share: 0.001, status: 503, retry_after: Some(Duration::from_secs(1)) }),
+        server_error: Some(ServerError { share: 0.0005, status: 500, retry_after: None }),
         ..faults
     }
 }
