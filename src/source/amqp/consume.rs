@@ -25,6 +25,7 @@ use lapin::message::Delivery;
 use lapin::options::{BasicAckOptions, BasicCancelOptions, BasicConsumeOptions, BasicNackOptions, BasicQosOptions};
 use lapin::types::FieldTable;
 use lapin::{Acker, Channel, Connection, Consumer};
+use tokio_util::sync::CancellationToken;
 
 use super::letters;
 use super::message::{self, Clocks};
@@ -54,13 +55,13 @@ pub(super) enum End {
 type Fault = String;
 
 /// Runs one queue's feed on a new channel until that is lost, or all is closed.
-pub(super) async fn feed(feeding: &Feeding, connection: &Connection) -> End {
+pub(super) async fn feed(feeding: &Feeding, connection: &Connection, lost: &CancellationToken) -> End {
     let channel = match connection.create_channel().await {
         Ok(channel) => channel,
         Err(error) => return End::Lost(error.to_string()),
     };
     let mut feed = Feed::new(feeding, channel);
-    let end = feed.run().await;
+    let end = feed.run(lost).await;
     feed.receipts.lose();
     feed.report(Instant::now());
     end
@@ -101,7 +102,7 @@ impl<'a> Feed<'a> {
             consumer: None,
             consumers: 0,
             consumer_since: 1,
-            window: Window::new(feeding.max_prefetch),
+            window: Window::new(feeding.settings.max_prefetch),
             ledger: Ledger::new(),
             receipts: Arc::new(Receipts::default()),
             waiting: VecDeque::new(),
@@ -112,7 +113,7 @@ impl<'a> Feed<'a> {
         }
     }
 
-    async fn run(&mut self) -> End {
+    async fn run(&mut self, lost: &CancellationToken) -> End {
         let mut bell = self.feeding.bell.clone();
         loop {
             if let Err(error) = self.turn().await {
@@ -126,6 +127,7 @@ impl<'a> Feed<'a> {
                 () = bell.rung() => Event::Woken,
                 () = self.feeding.drain.cancelled(), if !self.draining => Event::Drain,
                 () = self.feeding.close.cancelled() => Event::Close,
+                () = lost.cancelled() => return End::Lost("the connection was lost".to_owned()),
                 () = tokio::time::sleep_until(due.into()) => Event::Woken,
             };
             let applied = match event {
@@ -237,7 +239,7 @@ impl<'a> Feed<'a> {
             let body = Bytes::from(delivery.data);
             let acknowledger = Arc::clone(&self.receipts) as Arc<dyn Acknowledger>;
             let receipt = Receipt { acknowledger, tag };
-            let limit = self.feeding.max_deliveries;
+            let limit = self.feeding.settings.max_deliveries;
             let queue = &self.feeding.queue;
             match message::read(&delivery.properties, body.clone(), queue, &routes, receipt, limit, now) {
                 Ok(envelope) => self.ready.push(envelope),
@@ -373,10 +375,12 @@ impl<'a> Feed<'a> {
         let load = self.load();
         let live = self.receipts.is_live();
         let prefetch = if live { self.window.current() } else { 0 };
+        // Settled here is not settled there before the ack is sent.
+        let unsettled = load.held + self.ledger.unsent();
         feeding.board.queue(feeding.index, |status| {
             status.prefetch = prefetch;
             status.demand = load.demand;
-            (status.unsettled, status.waiting) = if live { (load.held, load.waiting) } else { (0, 0) };
+            (status.unsettled, status.waiting) = if live { (unsettled, load.waiting) } else { (0, 0) };
         });
         let status = feeding.board.read();
         let lane = feeding.queue.lane;
