@@ -1,4 +1,5 @@
 //! Days of trouble: connections cut, the broker killed, queues deleted, topologies that differ.
+#![allow(clippy::unwrap_used, reason = "a test")]
 
 mod support;
 

@@ -1,4 +1,5 @@
 //! `amqps://` is TLS or nothing, and no error tells the password.
+#![allow(clippy::unwrap_used, reason = "a test")]
 
 mod support;
 

@@ -86,6 +86,7 @@ struct Feed<'a> {
     seldom: Seldom,
 }
 
+#[expect(clippy::large_enum_variant, reason = "it lives for one turn of the loop, on the stack")]
 enum Event {
     Delivery(Option<lapin::Result<Delivery>>),
     Buried(u64),
@@ -176,7 +177,7 @@ impl<'a> Feed<'a> {
     fn due(&self) -> Instant {
         let now = Instant::now();
         let stuck = !self.waiting.is_empty() || !self.ready.is_empty();
-        let full = (stuck && self.feeding.gate.demand() > 0).then(|| now + FULL_LINK);
+        let full = (stuck && !self.draining && self.load().demand > 0).then(|| now + FULL_LINK);
         let times = [self.ledger.due(now), self.window.due(), full, Some(now + std::time::Duration::from_secs(1))];
         times.into_iter().flatten().min().expect("one of them is always there")
     }

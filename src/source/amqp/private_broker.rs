@@ -139,6 +139,16 @@ impl PrivateBroker {
         self.ready().await
     }
 
+    /// Adds lines to its `rabbitmq.conf`, in force after the next [`restart`](Self::restart).
+    ///
+    /// # Errors
+    /// The file can't be written.
+    pub fn configure(&self, lines: &[&str]) -> io::Result<()> {
+        let path = self.home.path().join("rabbitmq.conf");
+        let conf = std::fs::read_to_string(&path)? + &lines.join("\n") + "\n";
+        std::fs::write(path, conf)
+    }
+
     fn write_files(&self, lines: &[&str], tls: Option<&BrokerTls>) -> io::Result<()> {
         let path = |name: &str| self.home.path().join(name);
         let mut conf = vec![

@@ -81,9 +81,9 @@ impl Window {
         }
     }
 
-    /// The consumer is gone, by the broker's doing.
+    /// The consumer is gone, by the broker's doing or because of a drain.
     pub(super) fn gone(&mut self) {
-        self.current = 0;
+        (self.current, self.low_since, self.idle_since) = (0, None, None);
     }
 
     /// What to do. The caller does it.
