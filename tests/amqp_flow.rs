@@ -27,6 +27,7 @@ async fn a_day_without_trouble() {
     let peer = Peer::connect(&broker.uri()).await;
 
     never_more_than_demanded(&mut stub, &peer).await;
+    a_backlog_grows_the_window_and_each_job_comes_once(&mut stub, &peer).await;
     stragglers_are_passed_by(&mut stub, &peer).await;
     bad_jobs_become_dead_letters(&mut stub, &peer).await;
     other_clients_messages_arrive_to_the_byte(&mut stub, &peer, broker.port()).await;
@@ -67,6 +68,37 @@ async fn never_more_than_demanded(stub: &mut Stub, peer: &Peer) {
         }
     }
     stub.inlets[Lane::Normal.index()].want(0);
+    stub.until("all is settled", |status| status.unsettled(Lane::Normal) == 0 && status.queues[1].prefetch == 0).await;
+    assert_eq!(peer.depth("tidegate.jobs.normal").await, Some(0));
+}
+
+/// The consumer is made anew with each change of the window, under load; tags, acks and order must not mind.
+async fn a_backlog_grows_the_window_and_each_job_comes_once(stub: &mut Stub, peer: &Peer) {
+    const JOBS: usize = 10_000;
+    let (publisher, names) = (stub.source.publisher(), stub.names());
+    let ids: Vec<String> = (0..JOBS).map(|n| format!("backlog-{n}")).collect();
+    let published = ids.iter().map(|id| enqueue(&publisher, &names, Lane::Normal, id, job(id).into()));
+    assert!(join_all(published).await.into_iter().all(|result| result == Ok(())));
+    let mut seen = BTreeSet::new();
+    let mut widest = 0;
+    let mut held: Vec<Arc<Envelope>> = Vec::new();
+    while seen.len() < JOBS {
+        // Demand comes and goes, too.
+        let wanted = if seen.len() % 1000 < 100 { 50 } else { 4000 };
+        stub.inlets[Lane::Normal.index()].want(wanted);
+        for job in stub.chunk(Lane::Normal).await {
+            assert!(seen.insert(job.job.id.to_string()), "{} came twice", job.job.id);
+            held.push(job);
+        }
+        widest = widest.max(stub.status.borrow().queues[1].prefetch);
+        // Not in the order they came.
+        fastrand::shuffle(&mut held);
+        let keep = if seen.len() < JOBS { held.len() / 3 } else { 0 };
+        settle(&held[keep..]);
+        held.truncate(keep);
+    }
+    stub.inlets[Lane::Normal.index()].want(0);
+    assert!(widest >= 512, "{widest}");
     stub.until("all is settled", |status| status.unsettled(Lane::Normal) == 0 && status.queues[1].prefetch == 0).await;
     assert_eq!(peer.depth("tidegate.jobs.normal").await, Some(0));
 }
