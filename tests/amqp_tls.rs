@@ -3,6 +3,9 @@
 
 mod support;
 
+use std::io::Write;
+use std::sync::{Arc, Mutex};
+
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
 use secrecy::SecretString;
 use support::broker::Broker;
@@ -52,6 +55,43 @@ async fn amqps_to_a_plaintext_port_says_hello_in_tls_and_fails() {
     assert_eq!((bytes[0], bytes[1], bytes[5]), (22, 3, 1), "{bytes:x?}");
     assert!(!bytes.windows(CANARY.len()).any(|window| window == CANARY.as_bytes()));
     assert!(error.contains("TLS"), "{error}");
+}
+
+/// Everything that is logged, by anybody, at the finest level.
+#[derive(Clone, Default)]
+struct Log(Arc<Mutex<Vec<u8>>>);
+
+impl Write for Log {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0.lock().unwrap().extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_finest_log_does_not_tell_the_password() {
+    let log = Log::default();
+    let writer = log.clone();
+    tracing_subscriber::fmt()
+        .with_max_level(tracing::Level::TRACE)
+        .with_writer(move || writer.clone())
+        .try_init()
+        .expect("the first of its process");
+    let user = ["default_user = canary", &format!("default_pass = {CANARY}")];
+    let broker = PrivateBroker::start_with(&user, None).await.unwrap();
+    let stub = Stub::start(settings(&format!("amqp://canary:{CANARY}@127.0.0.1:{}/%2f", broker.port())));
+    stub.until("consuming", |status| status.state == SourceState::Consuming).await;
+    stub.source.publisher().connected().await.unwrap();
+    stub.source.close().await;
+    refused(&settings(&format!("amqp://guest:{CANARY}@127.0.0.1:{}/%2f", broker.port()))).await;
+    let log = String::from_utf8_lossy(&log.0.lock().unwrap()).into_owned();
+    assert!(log.contains("lapin"), "the libraries' own words are in it");
+    let line = log.lines().find(|line| line.contains(CANARY));
+    assert_eq!(line, None);
 }
 
 #[tokio::test]

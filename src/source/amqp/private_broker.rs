@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
 
-use super::{AmqpSettings, connect};
+use super::{AmqpSettings, ConnectError, connect};
 
 /// How long a node may take to start; 6 s on an idle machine.
 const START_TIMEOUT: Duration = Duration::from_secs(90);
@@ -224,9 +224,14 @@ impl PrivateBroker {
         let settings = AmqpSettings { uri: self.uri().into(), ..AmqpSettings::default() };
         let deadline = Instant::now() + START_TIMEOUT;
         loop {
-            if let Ok(connection) = connect::connect(&settings, "wait").await {
-                let _ = connection.close(200, "ready".into()).await;
-                return Ok(());
+            match connect::connect(&settings, "wait").await {
+                Ok(connection) => {
+                    let _ = connection.close(200, "ready".into()).await;
+                    return Ok(());
+                }
+                // It was configured to have another user than guest; it is up all the same.
+                Err(ConnectError::Refused(_)) => return Ok(()),
+                Err(_) => {}
             }
             let ended = self.node.as_mut().is_none_or(|node| !matches!(node.try_wait(), Ok(None)));
             if ended || Instant::now() > deadline {
