@@ -1,4 +1,5 @@
 //! A day without trouble: demand, acks, retries, dead letters, other people's clients.
+#![allow(clippy::unwrap_used, reason = "a test")]
 
 mod support;
 
@@ -15,7 +16,7 @@ use support::eventually;
 use support::source::{Stub, job, settings, settle};
 use tidegate::job::{Envelope, Lane, Provider, UnixMillis};
 use tidegate::outcome::{AmqpSink, Event, OutcomeKind, Sink};
-use tidegate::source::amqp::{PublishError, SourceState, enqueue};
+use tidegate::source::amqp::{Message, PrivateBroker, PublishError, PublisherState, SourceState, enqueue};
 use tidegate::source::{Dead, Keep, Later};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -26,6 +27,7 @@ async fn a_day_without_trouble() {
     let peer = Peer::connect(&broker.uri()).await;
 
     never_more_than_demanded(&mut stub, &peer).await;
+    a_backlog_grows_the_window_and_each_job_comes_once(&mut stub, &peer).await;
     stragglers_are_passed_by(&mut stub, &peer).await;
     bad_jobs_become_dead_letters(&mut stub, &peer).await;
     other_clients_messages_arrive_to_the_byte(&mut stub, &peer, broker.port()).await;
@@ -33,6 +35,8 @@ async fn a_day_without_trouble() {
     dead_letters_keep_their_body(&mut stub, &peer).await;
     outcomes_need_no_listener(&stub, &peer).await;
     unroutable_jobs_are_reported(&mut stub, &peer).await;
+    a_full_queues_refusal_is_reported(&stub, &peer).await;
+    what_is_given_back_comes_again(&mut stub).await;
     drain_returns_what_was_not_handed_over(stub, &peer).await;
 }
 
@@ -64,6 +68,37 @@ async fn never_more_than_demanded(stub: &mut Stub, peer: &Peer) {
         }
     }
     stub.inlets[Lane::Normal.index()].want(0);
+    stub.until("all is settled", |status| status.unsettled(Lane::Normal) == 0 && status.queues[1].prefetch == 0).await;
+    assert_eq!(peer.depth("tidegate.jobs.normal").await, Some(0));
+}
+
+/// The consumer is made anew with each change of the window, under load; tags, acks and order must not mind.
+async fn a_backlog_grows_the_window_and_each_job_comes_once(stub: &mut Stub, peer: &Peer) {
+    const JOBS: usize = 10_000;
+    let (publisher, names) = (stub.source.publisher(), stub.names());
+    let ids: Vec<String> = (0..JOBS).map(|n| format!("backlog-{n}")).collect();
+    let published = ids.iter().map(|id| enqueue(&publisher, &names, Lane::Normal, id, job(id).into()));
+    assert!(join_all(published).await.into_iter().all(|result| result == Ok(())));
+    let mut seen = BTreeSet::new();
+    let mut widest = 0;
+    let mut held: Vec<Arc<Envelope>> = Vec::new();
+    while seen.len() < JOBS {
+        // Demand comes and goes, too.
+        let wanted = if seen.len() % 1000 < 100 { 50 } else { 4000 };
+        stub.inlets[Lane::Normal.index()].want(wanted);
+        for job in stub.chunk(Lane::Normal).await {
+            assert!(seen.insert(job.job.id.to_string()), "{} came twice", job.job.id);
+            held.push(job);
+        }
+        widest = widest.max(stub.status.borrow().queues[1].prefetch);
+        // Not in the order they came.
+        fastrand::shuffle(&mut held);
+        let keep = if seen.len() < JOBS { held.len() / 3 } else { 0 };
+        settle(&held[keep..]);
+        held.truncate(keep);
+    }
+    stub.inlets[Lane::Normal.index()].want(0);
+    assert!(widest >= 512, "{widest}");
     stub.until("all is settled", |status| status.unsettled(Lane::Normal) == 0 && status.queues[1].prefetch == 0).await;
     assert_eq!(peer.depth("tidegate.jobs.normal").await, Some(0));
 }
@@ -240,6 +275,44 @@ async fn unroutable_jobs_are_reported(stub: &mut Stub, peer: &Peer) {
     settle(&jobs);
 }
 
+async fn a_full_queues_refusal_is_reported(stub: &Stub, peer: &Peer) {
+    let text = |value: &str| AMQPValue::LongString(value.into());
+    peer.declare("small", &[("x-max-length", AMQPValue::LongInt(1)), ("x-overflow", text("reject-publish"))]).await;
+    let message = Message {
+        exchange: String::new(),
+        routing_key: "small".into(),
+        properties: BasicProperties::default(),
+        body: "x".into(),
+        mandatory: true,
+    };
+    let publisher = stub.source.publisher();
+    assert_eq!(publisher.publish(message.clone()).await, Ok(()));
+    let mut last = Ok(());
+    for _ in 0..3 {
+        last = publisher.publish(message.clone()).await;
+    }
+    assert_eq!(last, Err(PublishError::Refused));
+    // What must be kept waits until there is room.
+    let keeping = tokio::spawn(async move { publisher.publish_durably(message).await });
+    while peer.get("small").await.is_some() {}
+    tokio::time::timeout(Duration::from_secs(30), keeping).await.expect("there is room now").unwrap();
+    assert_eq!(peer.depth("small").await, Some(1));
+}
+
+async fn what_is_given_back_comes_again(stub: &mut Stub) {
+    let (publisher, names) = (stub.source.publisher(), stub.names());
+    enqueue(&publisher, &names, Lane::Normal, "returned", job("returned").into()).await.unwrap();
+    let first = stub.take(Lane::Normal, 1).await;
+    let receipt = &first[0].origin.receipt;
+    receipt.acknowledger.give_back(vec![receipt.tag]);
+    let second = stub.take(Lane::Normal, 1).await;
+    assert_eq!(second[0].job.id, first[0].job.id);
+    // Returned is returned: a settlement of the first delivery does nothing.
+    settle(&first);
+    settle(&second);
+    stub.until("none is out", |status| status.unsettled(Lane::Normal) == 0).await;
+}
+
 async fn drain_returns_what_was_not_handed_over(mut stub: Stub, peer: &Peer) {
     for n in 0..40 {
         peer.publish("tidegate.jobs", "high", BasicProperties::default(), &job(&format!("drain-{n}"))).await;
@@ -255,4 +328,31 @@ async fn drain_returns_what_was_not_handed_over(mut stub: Stub, peer: &Peer) {
     stub.source.close().await;
     // The one that was never settled is back too; the nine are gone.
     eventually("the rest is back", || async { (peer.depth("tidegate.jobs.high").await? == 31).then_some(()) }).await;
+}
+
+/// A broker that is short of memory stops those that publish, and nobody else.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_blocked_publisher_does_not_stop_the_acks() {
+    let mut broker = PrivateBroker::start().await.unwrap();
+    let stub = Stub::start(settings(&broker.uri()));
+    stub.until("consuming", |status| status.state == SourceState::Consuming).await;
+    let (publisher, names) = (stub.source.publisher(), stub.names());
+    enqueue(&publisher, &names, Lane::High, "before", job("before").into()).await.unwrap();
+    stub.source.close().await;
+    broker.configure(&["vm_memory_high_watermark.absolute = 1MB"]).unwrap();
+    broker.restart().await.unwrap();
+
+    let mut stub = Stub::start(settings(&broker.uri()));
+    stub.until("consuming", |status| status.state == SourceState::Consuming).await;
+    let publisher = stub.source.publisher();
+    publisher.connected().await.unwrap();
+    let stuck = tokio::spawn(enqueue(&publisher, &names, Lane::High, "after", job("after").into()));
+    let status =
+        stub.until("it is reported", |status| matches!(status.publisher, PublisherState::Blocked { .. })).await;
+    assert!(format!("{:?}", status.publisher).contains("memory"), "{status:?}");
+    let jobs = stub.take(Lane::High, 1).await;
+    settle(&jobs);
+    stub.until("the ack is out", |status| status.unsettled(Lane::High) == 0).await;
+    assert!(!stuck.is_finished(), "nothing was confirmed");
+    stub.source.close().await;
 }

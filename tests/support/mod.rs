@@ -1,5 +1,6 @@
 //! What the integration tests share.
 #![allow(dead_code, unreachable_pub, missing_docs, reason = "each test file uses a part of it")]
+#![allow(clippy::unwrap_used, reason = "a test")]
 
 pub mod broker;
 pub mod relay;

@@ -25,6 +25,8 @@ pub fn settings(uri: &str) -> AmqpSettings {
 
 impl Stub {
     pub fn start(settings: AmqpSettings) -> Self {
+        // Shown when a test fails.
+        let _ = tracing_subscriber::fmt().with_test_writer().with_env_filter("tidegate=debug").try_init();
         let doorbell = Arc::new(Notify::new());
         let [high, normal, low] = [(); 3].map(|()| link(Arc::clone(&doorbell)));
         let table = RouteTable::new([("chat".into(), [Some(RouteId(0)), Some(RouteId(1)), None])]);
@@ -50,7 +52,10 @@ impl Stub {
     pub async fn chunk(&mut self, lane: Lane) -> Vec<Arc<Envelope>> {
         let inlet = &mut self.inlets[lane.index()];
         let received = tokio::time::timeout(Duration::from_secs(30), inlet.recv()).await;
-        received.expect("a chunk within 30 s").expect("the source lives")
+        match received {
+            Ok(chunk) => chunk.expect("the source lives"),
+            Err(_) => panic!("no chunk within 30 s; {:#?}", *self.status.borrow()),
+        }
     }
 
     /// Receives exactly `count` jobs of a lane, asking for them.

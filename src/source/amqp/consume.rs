@@ -13,6 +13,8 @@
 //!
 //! What was prefetched beyond demand waits here, not decoded, bounded by the window.
 
+mod wire;
+
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Instant;
@@ -22,17 +24,16 @@ use futures::future::BoxFuture;
 use futures::stream::FuturesUnordered;
 use futures::{FutureExt, StreamExt};
 use lapin::message::Delivery;
-use lapin::options::{BasicAckOptions, BasicCancelOptions, BasicConsumeOptions, BasicNackOptions, BasicQosOptions};
-use lapin::types::FieldTable;
 use lapin::{Acker, Channel, Connection, Consumer};
+use tokio_util::sync::CancellationToken;
 
 use super::letters;
 use super::message::{self, Clocks};
-use super::receipts::{Inbox, Receipts};
+use super::receipts::Receipts;
 use super::settle::Ledger;
 use super::status::Seldom;
 use super::supervise::Feeding;
-use super::window::{Change, Load, Window};
+use super::window::{Load, Window};
 use crate::job::{Acknowledger, Envelope, Receipt, SourceName};
 use crate::telemetry::JobResult;
 
@@ -54,13 +55,13 @@ pub(super) enum End {
 type Fault = String;
 
 /// Runs one queue's feed on a new channel until that is lost, or all is closed.
-pub(super) async fn feed(feeding: &Feeding, connection: &Connection) -> End {
+pub(super) async fn feed(feeding: &Feeding, connection: &Connection, lost: &CancellationToken) -> End {
     let channel = match connection.create_channel().await {
         Ok(channel) => channel,
         Err(error) => return End::Lost(error.to_string()),
     };
     let mut feed = Feed::new(feeding, channel);
-    let end = feed.run().await;
+    let end = feed.run(lost).await;
     feed.receipts.lose();
     feed.report(Instant::now());
     end
@@ -85,6 +86,7 @@ struct Feed<'a> {
     seldom: Seldom,
 }
 
+#[expect(clippy::large_enum_variant, reason = "it lives for one turn of the loop, on the stack")]
 enum Event {
     Delivery(Option<lapin::Result<Delivery>>),
     Buried(u64),
@@ -101,7 +103,7 @@ impl<'a> Feed<'a> {
             consumer: None,
             consumers: 0,
             consumer_since: 1,
-            window: Window::new(feeding.max_prefetch),
+            window: Window::new(feeding.settings.max_prefetch),
             ledger: Ledger::new(),
             receipts: Arc::new(Receipts::default()),
             waiting: VecDeque::new(),
@@ -112,7 +114,7 @@ impl<'a> Feed<'a> {
         }
     }
 
-    async fn run(&mut self) -> End {
+    async fn run(&mut self, lost: &CancellationToken) -> End {
         let mut bell = self.feeding.bell.clone();
         loop {
             if let Err(error) = self.turn().await {
@@ -126,6 +128,7 @@ impl<'a> Feed<'a> {
                 () = bell.rung() => Event::Woken,
                 () = self.feeding.drain.cancelled(), if !self.draining => Event::Drain,
                 () = self.feeding.close.cancelled() => Event::Close,
+                () = lost.cancelled() => return End::Lost("the connection was lost".to_owned()),
                 () = tokio::time::sleep_until(due.into()) => Event::Woken,
             };
             let applied = match event {
@@ -174,7 +177,7 @@ impl<'a> Feed<'a> {
     fn due(&self) -> Instant {
         let now = Instant::now();
         let stuck = !self.waiting.is_empty() || !self.ready.is_empty();
-        let full = (stuck && self.feeding.gate.demand() > 0).then(|| now + FULL_LINK);
+        let full = (stuck && !self.draining && self.load().demand > 0).then(|| now + FULL_LINK);
         let times = [self.ledger.due(now), self.window.due(), full, Some(now + std::time::Duration::from_secs(1))];
         times.into_iter().flatten().min().expect("one of them is always there")
     }
@@ -237,7 +240,7 @@ impl<'a> Feed<'a> {
             let body = Bytes::from(delivery.data);
             let acknowledger = Arc::clone(&self.receipts) as Arc<dyn Acknowledger>;
             let receipt = Receipt { acknowledger, tag };
-            let limit = self.feeding.max_deliveries;
+            let limit = self.feeding.settings.max_deliveries;
             let queue = &self.feeding.queue;
             match message::read(&delivery.properties, body.clone(), queue, &routes, receipt, limit, now) {
                 Ok(envelope) => self.ready.push(envelope),
@@ -262,107 +265,10 @@ impl<'a> Feed<'a> {
         }
     }
 
-    async fn empty_inbox(&mut self) -> Result<(), Fault> {
-        let Inbox { settled, returned } = self.receipts.take();
-        self.settle(&settled);
-        self.give_back(returned).await
-    }
-
     fn settle(&mut self, tags: &[u64]) {
         let now = Instant::now();
         let count = tags.iter().filter(|tag| self.ledger.settle(**tag, now)).count();
         self.window.settled(count);
-    }
-
-    async fn give_back(&mut self, tags: Vec<u64>) -> Result<(), Fault> {
-        for tag in tags {
-            if let Some(acker) = self.ledger.take(tag) {
-                let options = BasicNackOptions { requeue: true, ..Default::default() };
-                sent(acker.nack(options).await)?;
-            }
-        }
-        Ok(())
-    }
-
-    async fn ack(&mut self, all: bool) -> Result<(), Fault> {
-        for ack in self.ledger.flush(Instant::now(), all) {
-            sent(ack.acker.ack(BasicAckOptions { multiple: ack.multiple }).await)?;
-        }
-        Ok(())
-    }
-
-    async fn change(&mut self, change: Change) -> Result<(), Fault> {
-        match change {
-            Change::Keep => Ok(()),
-            Change::Cancel => self.cancel().await,
-            Change::Consume(prefetch) => {
-                self.cancel().await?;
-                self.consume(prefetch).await
-            }
-        }
-    }
-
-    /// Cancels the consumer and takes what was on its way from it.
-    async fn cancel(&mut self) -> Result<(), Fault> {
-        let Some(mut consumer) = self.consumer.take() else { return Ok(()) };
-        let cancelled = self.channel.basic_cancel(consumer.tag(), BasicCancelOptions::default()).await;
-        cancelled.map_err(|error| error.to_string())?;
-        // After cancel-ok the stream ends by itself.
-        while let Some(delivery) = consumer.next().await {
-            self.arrived(delivery.map_err(|error| error.to_string())?);
-        }
-        Ok(())
-    }
-
-    async fn consume(&mut self, prefetch: u16) -> Result<(), Fault> {
-        debug_assert!(prefetch > 0, "0 means unlimited to the broker");
-        let text = |error: lapin::Error| error.to_string();
-        self.channel.basic_qos(prefetch, BasicQosOptions { global: false }).await.map_err(text)?;
-        // A tag of its own each time: a quorum queue would count messages of a former consumer of the same tag on.
-        self.consumers += 1;
-        let tag = format!("tidegate-{}-{}", std::process::id(), self.consumers);
-        let queue = &*self.feeding.queue.name;
-        let consumer = self
-            .channel
-            .basic_consume(queue.into(), tag.into(), BasicConsumeOptions::default(), FieldTable::default())
-            .await
-            .map_err(|error| explain(queue, &error))?;
-        self.consumer_since = self.ledger.next_tag();
-        self.consumer = Some(consumer);
-        self.feeding.board.queue(self.feeding.index, |status| status.error = None);
-        Ok(())
-    }
-
-    /// No new jobs; what was prefetched and not handed over goes back. Acks go on.
-    async fn drain(&mut self) -> Result<(), Fault> {
-        self.draining = true;
-        self.cancel().await?;
-        self.window.gone();
-        let ready = std::mem::take(&mut self.ready);
-        let waiting = std::mem::take(&mut self.waiting);
-        // The last first: the broker puts each back at the head of the queue.
-        let mut tags: Vec<u64> = ready.iter().map(|envelope| envelope.origin.receipt.tag).collect();
-        tags.extend(waiting.iter().map(|delivery| delivery.delivery_tag));
-        tags.reverse();
-        self.give_back(tags).await
-    }
-
-    async fn close(&mut self) -> End {
-        if !self.draining
-            && let Err(error) = self.drain().await
-        {
-            return End::Lost(error);
-        }
-        let last = async {
-            self.empty_inbox().await?;
-            self.ack(true).await?;
-            // Waits for the broker's answer, so the acks before it are read.
-            self.channel.close(200, "drained".into()).await.map_err(|error| error.to_string())
-        };
-        match last.await {
-            Ok(()) => End::Closed,
-            Err(error) => End::Lost(error),
-        }
     }
 
     fn report(&mut self, now: Instant) {
@@ -373,10 +279,12 @@ impl<'a> Feed<'a> {
         let load = self.load();
         let live = self.receipts.is_live();
         let prefetch = if live { self.window.current() } else { 0 };
+        // Settled here is not settled there before the ack is sent.
+        let unsettled = load.held + self.ledger.unsent();
         feeding.board.queue(feeding.index, |status| {
             status.prefetch = prefetch;
             status.demand = load.demand;
-            (status.unsettled, status.waiting) = if live { (load.held, load.waiting) } else { (0, 0) };
+            (status.unsettled, status.waiting) = if live { (unsettled, load.waiting) } else { (0, 0) };
         });
         let status = feeding.board.read();
         let lane = feeding.queue.lane;
@@ -390,21 +298,4 @@ async fn next(consumer: &mut Option<Consumer>) -> Option<lapin::Result<Delivery>
         Some(consumer) => consumer.next().await,
         None => std::future::pending().await,
     }
-}
-
-/// An acker that did nothing is one of a channel that is gone.
-fn sent(acked: lapin::Result<bool>) -> Result<(), Fault> {
-    match acked {
-        Ok(true) => Ok(()),
-        Ok(false) => Err("the channel was lost".to_owned()),
-        Err(error) => Err(error.to_string()),
-    }
-}
-
-fn explain(queue: &str, error: &lapin::Error) -> Fault {
-    let said = error.to_string();
-    if said.contains("NOT_FOUND") {
-        return format!("queue {queue:?} is missing at the broker; declare it, or set source.amqp.declare = true");
-    }
-    format!("queue {queue:?} can't be consumed: {said}")
 }

@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
 
-use super::{AmqpSettings, connect};
+use super::{AmqpSettings, ConnectError, connect};
 
 /// How long a node may take to start; 6 s on an idle machine.
 const START_TIMEOUT: Duration = Duration::from_secs(90);
@@ -139,6 +139,16 @@ impl PrivateBroker {
         self.ready().await
     }
 
+    /// Adds lines to its `rabbitmq.conf`, in force after the next [`restart`](Self::restart).
+    ///
+    /// # Errors
+    /// The file can't be written.
+    pub fn configure(&self, lines: &[&str]) -> io::Result<()> {
+        let path = self.home.path().join("rabbitmq.conf");
+        let conf = std::fs::read_to_string(&path)? + &lines.join("\n") + "\n";
+        std::fs::write(path, conf)
+    }
+
     fn write_files(&self, lines: &[&str], tls: Option<&BrokerTls>) -> io::Result<()> {
         let path = |name: &str| self.home.path().join(name);
         let mut conf = vec![
@@ -214,9 +224,14 @@ impl PrivateBroker {
         let settings = AmqpSettings { uri: self.uri().into(), ..AmqpSettings::default() };
         let deadline = Instant::now() + START_TIMEOUT;
         loop {
-            if let Ok(connection) = connect::connect(&settings, "wait").await {
-                let _ = connection.close(200, "ready".into()).await;
-                return Ok(());
+            match connect::connect(&settings, "wait").await {
+                Ok(connection) => {
+                    let _ = connection.close(200, "ready".into()).await;
+                    return Ok(());
+                }
+                // It was configured to have another user than guest; it is up all the same.
+                Err(ConnectError::Refused(_)) => return Ok(()),
+                Err(_) => {}
             }
             let ended = self.node.as_mut().is_none_or(|node| !matches!(node.try_wait(), Ok(None)));
             if ended || Instant::now() > deadline {

@@ -63,6 +63,11 @@ impl<A> Ledger<A> {
         self.open
     }
 
+    /// Deliveries that were settled and whose acks were not sent yet.
+    pub(super) fn unsent(&self) -> usize {
+        self.settled
+    }
+
     /// The tag after the last one seen.
     pub(super) fn next_tag(&self) -> u64 {
         self.base + self.slots.len() as u64

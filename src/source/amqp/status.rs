@@ -55,7 +55,7 @@ pub struct QueueStatus {
     pub prefetch: u16,
     /// What the pipeline would take from this queue now.
     pub demand: usize,
-    /// Jobs that the pipeline has and did not settle yet.
+    /// Jobs that the pipeline has and did not settle yet, or whose acks wait to be sent.
     pub unsettled: usize,
     /// Jobs that were prefetched and wait for demand.
     pub waiting: usize,

@@ -4,6 +4,7 @@
 //! Each is tried again for ever, with growing pauses; the board says what is wrong meanwhile.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures::StreamExt;
 use lapin::{Connection, Event};
@@ -21,6 +22,9 @@ use super::{AmqpSettings, Publisher, connect, topology};
 use crate::job::RouteTable;
 use crate::telemetry::Metrics;
 
+/// A channel that lived this long was no failure of the moment.
+const STEADY: Duration = Duration::from_secs(10);
+
 /// What one queue's feed needs, whichever the connection.
 #[derive(Clone)]
 pub(super) struct Feeding {
@@ -31,8 +35,7 @@ pub(super) struct Feeding {
     pub(super) routes: watch::Receiver<Arc<RouteTable>>,
     pub(super) publisher: Publisher,
     pub(super) names: Names,
-    pub(super) max_prefetch: u16,
-    pub(super) max_deliveries: u32,
+    pub(super) settings: Arc<AmqpSettings>,
     pub(super) metrics: Arc<Metrics>,
     pub(super) board: Board,
     pub(super) drain: CancellationToken,
@@ -89,19 +92,30 @@ impl Supervisor {
         tracing::info!(generation, "consuming");
         pause.reset();
         let mut events = Box::pin(connection.events_listener());
+        // Feeds without a consumer would not notice by themselves.
+        let lost = CancellationToken::new();
         let mut feeds = JoinSet::new();
         for feeding in &self.feedings {
-            feeds.spawn(keep_feeding(feeding.clone(), Arc::clone(&connection)));
+            feeds.spawn(keep_feeding(feeding.clone(), Arc::clone(&connection), lost.clone()));
         }
         let mut ends = Vec::new();
         let mut fault = None;
         let mut draining = false;
         while ends.len() < self.feedings.len() {
             tokio::select! {
-                Some(ended) = feeds.join_next() => ends.push(ended.unwrap_or_else(|panic| End::Lost(panic.to_string()))),
+                Some(ended) = feeds.join_next() => {
+                    let end = ended.unwrap_or_else(|panic| End::Lost(panic.to_string()));
+                    if matches!(end, End::Lost(_)) {
+                        lost.cancel();
+                    }
+                    ends.push(end);
+                }
                 Some(event) = events.next() => {
                     if let Event::Error(error) = event {
                         fault.get_or_insert(error.to_string());
+                        if !connection.status().connected() {
+                            lost.cancel();
+                        }
                     }
                 }
                 () = self.drain.cancelled(), if !draining => {
@@ -125,25 +139,29 @@ impl Supervisor {
 }
 
 /// Feeds from one queue as long as the connection is there.
-async fn keep_feeding(feeding: Feeding, connection: Arc<Connection>) -> End {
+async fn keep_feeding(feeding: Feeding, connection: Arc<Connection>, lost: CancellationToken) -> End {
     let mut pause = Pause::new();
     loop {
         let begun = tokio::time::Instant::now();
-        let error = match consume::feed(&feeding, &connection).await {
+        let error = match consume::feed(&feeding, &connection, &lost).await {
             End::Closed => return End::Closed,
             End::Lost(error) => error,
         };
         feeding.board.queue(feeding.index, |status| status.error = Some(error.clone()));
-        if !connection.status().connected() {
+        if lost.is_cancelled() || !connection.status().connected() {
             return End::Lost(error);
         }
         if feeding.drain.is_cancelled() {
             return End::Closed;
         }
         tracing::warn!(queue = %feeding.queue.name, %error, "the channel is lost; opening another");
-        if begun.elapsed() > std::time::Duration::from_secs(10) {
+        if begun.elapsed() > STEADY {
             pause.reset();
         }
         let _ = feeding.drain.run_until_cancelled(tokio::time::sleep(pause.next())).await;
+        // The queue may have been deleted; the next consume would only find it missing.
+        if let Err(error) = topology::ensure(&connection, &feeding.settings).await {
+            feeding.board.queue(feeding.index, |status| status.error = Some(error.to_string()));
+        }
     }
 }

@@ -9,6 +9,9 @@
 //!   is fresh at most new + old.
 //! - down when a quarter would do for [`SHRINK_AFTER`];
 //! - off when there was no demand at all for [`IDLE_AFTER`]: the backlog stays in the broker. On again with demand.
+//!   What was prefetched until then is kept for a while, because each return counts as a delivery (RabbitMQ before
+//!   4.3); but not for ever, because the broker closes a channel that holds a message for 30 minutes
+//!   (`consumer_timeout`), and with it all that the pipeline holds would come again.
 //!
 //! Probation: a new channel starts with [`PROBATION`] and may double with each window that was settled. A process
 //! that a job kills at once redelivers 32 jobs each time, not 2,000, so a crash loop does not carry innocent jobs over
@@ -25,6 +28,9 @@ const SHRINK_AFTER: Duration = Duration::from_secs(2);
 /// How long nothing must be wanted before the consumer is cancelled. Longer than any pause between two chunks.
 const IDLE_AFTER: Duration = Duration::from_secs(1);
 
+/// How long prefetched jobs wait for demand after that. A sixth of the broker's patience.
+const RETURN_AFTER: Duration = Duration::from_mins(5);
+
 /// What the consumer needs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Change {
@@ -34,6 +40,8 @@ pub(super) enum Change {
     Consume(u16),
     /// No consumer.
     Cancel,
+    /// No consumer, and what waits goes back to the broker.
+    GiveBack,
 }
 
 /// What the machine looks at.
@@ -58,13 +66,22 @@ pub(super) struct Window {
     current: u16,
     low_since: Option<Instant>,
     idle_since: Option<Instant>,
+    off_since: Option<Instant>,
 }
 
 impl Window {
     /// A new channel's window, without a consumer.
     pub(super) fn new(max: u16) -> Self {
         let max = max.max(1);
-        Self { max, ceiling: PROBATION.min(max), settled: 0, current: 0, low_since: None, idle_since: None }
+        Self {
+            max,
+            ceiling: PROBATION.min(max),
+            settled: 0,
+            current: 0,
+            low_since: None,
+            idle_since: None,
+            off_since: None,
+        }
     }
 
     /// The present consumer's prefetch; 0: there is none.
@@ -81,18 +98,25 @@ impl Window {
         }
     }
 
-    /// The consumer is gone, by the broker's doing.
+    /// The consumer is gone, by the broker's doing or because of a drain.
     pub(super) fn gone(&mut self) {
-        self.current = 0;
+        (self.current, self.low_since, self.idle_since, self.off_since) = (0, None, None, None);
     }
 
     /// What to do. The caller does it.
     pub(super) fn adjust(&mut self, load: Load, now: Instant) -> Change {
-        let change = if self.current == 0 { self.start(load) } else { self.follow(load, now) };
+        let change = if self.current == 0 { self.start(load, now) } else { self.follow(load, now) };
         match change {
             Change::Keep => {}
-            Change::Consume(prefetch) => (self.current, self.low_since, self.idle_since) = (prefetch, None, None),
-            Change::Cancel => (self.current, self.low_since, self.idle_since) = (0, None, None),
+            Change::Consume(prefetch) => {
+                self.gone();
+                self.current = prefetch;
+            }
+            Change::Cancel => {
+                self.gone();
+                self.off_since = Some(now);
+            }
+            Change::GiveBack => self.off_since = None,
         }
         change
     }
@@ -101,7 +125,8 @@ impl Window {
     pub(super) fn due(&self) -> Option<Instant> {
         let shrink = self.low_since.map(|since| since + SHRINK_AFTER);
         let idle = self.idle_since.map(|since| since + IDLE_AFTER);
-        [shrink, idle].into_iter().flatten().min()
+        let back = self.off_since.map(|since| since + RETURN_AFTER);
+        [shrink, idle, back].into_iter().flatten().min()
     }
 
     fn target(&self, load: Load) -> u16 {
@@ -109,7 +134,14 @@ impl Window {
         u16::try_from(wanted).unwrap_or(u16::MAX).min(self.ceiling)
     }
 
-    fn start(&self, load: Load) -> Change {
+    fn start(&mut self, load: Load, now: Instant) -> Change {
+        if load.waiting == 0 || load.demand > 0 {
+            // Nothing to return, or it is on its way to the pipeline.
+            self.off_since = self.off_since.map(|since| since.max(now));
+        }
+        if self.off_since.is_some_and(|since| now >= since + RETURN_AFTER) {
+            return Change::GiveBack;
+        }
         if load.demand <= load.waiting {
             return Change::Keep;
         }
@@ -196,8 +228,14 @@ mod tests {
         assert_eq!(window.adjust(load(0, 100), later(4000)), Change::Keep);
         assert_eq!(window.adjust(load(0, 100), later(5000)), Change::Cancel);
         assert_eq!(window.adjust(load(0, 100), later(6000)), Change::Keep);
+        let held = Load { demand: 0, held: 100, waiting: 5, older: 105 };
+        assert_eq!(window.adjust(held, later(6000)), Change::Keep);
+        assert_eq!(window.due(), Some(later(306_000)));
+        assert_eq!(window.adjust(held, later(305_999)), Change::Keep);
+        assert_eq!(window.adjust(held, later(306_000)), Change::GiveBack);
+        assert_eq!((window.due(), window.adjust(held, later(400_000))), (None, Change::Keep));
         let stuck = Load { demand: 5, held: 100, waiting: 5, older: 105 };
-        assert_eq!(window.adjust(stuck, later(6000)), Change::Keep, "what is wanted is here already");
-        assert_eq!(window.adjust(Load { demand: 6, ..stuck }, later(6000)), Change::Consume(23));
+        assert_eq!(window.adjust(stuck, later(400_000)), Change::Keep, "what is wanted is here already");
+        assert_eq!(window.adjust(Load { demand: 6, ..stuck }, later(400_000)), Change::Consume(23));
     }
 }
