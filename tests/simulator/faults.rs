@@ -6,7 +6,7 @@ use futures::future::join_all;
 use tidegate::job::Provider;
 use tidegate::simulator::{
     CredentialState, DeadTokens, Faults, GoAway, Latency, OnExcess, PushQuery, Reset, ResetCode, ServerError,
-    Simulator, StreamLimitAt, Throttle, Window, start,
+    Simulator, SimulatorError, SimulatorSettings, StreamLimitAt, Throttle, Window, start,
 };
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -326,9 +326,9 @@ fn credentials_are_written_for_the_owner_alone() {
 
 #[test]
 fn a_simulator_listens_on_loopback_only() {
-    let mut settings = tidegate::simulator::SimulatorSettings::default();
-    settings.listen = "0.0.0.0".parse().unwrap();
-    assert!(start(settings).is_err());
+    let listen = "0.0.0.0".parse().unwrap();
+    let settings = SimulatorSettings { listen, ..SimulatorSettings::default() };
+    assert!(matches!(start(settings), Err(SimulatorError::NotLoopback(_))));
 }
 
 #[test]
@@ -344,10 +344,10 @@ fn settings_are_read_strictly() {
         [fcm.faults]
         token_endpoint = { kind = "slow", latency = "2s" }
     "#;
-    let settings: tidegate::simulator::SimulatorSettings = toml::from_str(text).unwrap();
+    let settings: SimulatorSettings = toml::from_str(text).unwrap();
     assert_eq!(settings.apns.faults.stalls[0].length, Duration::from_secs(3));
     assert_eq!(settings.apns.faults.throttle.unwrap().retry_after, Some(Duration::from_secs(1)));
-    let strict = toml::from_str::<tidegate::simulator::SimulatorSettings>("[apns.faults]\nstals = []");
+    let strict = toml::from_str::<SimulatorSettings>("[apns.faults]\nstals = []");
     assert!(strict.unwrap_err().to_string().contains("unknown field `stals`"));
-    assert!(toml::from_str::<tidegate::simulator::SimulatorSettings>("[apns]\nidle_timeout = \"fast\"").is_err());
+    assert!(toml::from_str::<SimulatorSettings>("[apns]\nidle_timeout = \"fast\"").is_err());
 }

@@ -65,7 +65,7 @@ impl ApnsDoor {
     fn judge(&mut self, request: &Request, circumstances: Circumstances<'_>) -> Result<(), Rejection> {
         let wanted = checks::check(request)?;
         let topic = self.authorisation.authorise(request, &wanted, circumstances.faults.credentials)?;
-        if !self.settings.topics.is_empty() && !self.settings.topics.iter().any(|allowed| *allowed == topic) {
+        if !self.settings.topics.is_empty() && !self.settings.topics.contains(&topic) {
             return Err(reject(400, "TopicDisallowed"));
         }
         self.device(&wanted, request.at, circumstances)?;
