@@ -21,7 +21,8 @@ pub struct SimulatorSettings {
     pub ledger_port: u16,
     /// Own threads: 1 for everything, or 2, one a door. The simulator never runs on its caller's runtime.
     pub threads: u8,
-    /// Accept everything, straight from the frame reader: no JSON, no JWT, no faults but GOAWAY. The ledger counts
+    /// Accept everything, straight from the frame reader: no JSON, no JWT, no faults but stalls, GOAWAY, stream limits
+    /// and those of connecting. The ledger counts
     /// received and accepted, but knows no single push. For benchmarks.
     pub fast: bool,
     /// HTTP/2 with prior knowledge, without TLS. For micro-benchmarks.

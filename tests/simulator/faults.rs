@@ -351,3 +351,53 @@ fn settings_are_read_strictly() {
     assert!(strict.unwrap_err().to_string().contains("unknown field `stals`"));
     assert!(toml::from_str::<SimulatorSettings>("[apns]\nidle_timeout = \"fast\"").is_err());
 }
+
+#[tokio::test]
+async fn a_client_that_keeps_the_limits_is_never_blamed() {
+    let simulator = simulator(|_| {});
+    let (client, jwt) = ready(&simulator).await;
+    let step =
+        |nth: u64| StreamLimitAt { at: Duration::from_millis(20 * nth), limit: [3, 40, 1, 15][nth as usize % 4] };
+    simulator.set_faults(
+        Provider::Apns,
+        Faults {
+            latency: Latency::Uniform { min: Duration::ZERO, max: Duration::from_millis(4) },
+            reset: Some(Reset { share: 0.1, code: ResetCode::RefusedStream }),
+            stream_limits: (0..40).map(step).collect(),
+            ..Faults::default()
+        },
+    );
+    let sends = (0..60).map(async |_| {
+        for _ in 0..30 {
+            match client.push(&jwt, TOKEN, &[]).await {
+                Ok(answer) => assert_eq!(answer.status, 200),
+                Err(error) => assert_eq!(error.reason(), Some(h2::Reason::REFUSED_STREAM)),
+            }
+        }
+    });
+    join_all(sends).await;
+    let ledger = simulator.ledger().await.apns;
+    assert_eq!((ledger.received, ledger.accepted + ledger.reset), (1801, 1801));
+    assert_eq!((ledger.protocol_violations, ledger.refused), (0, 0), "{:?}", ledger.violations);
+    assert!(ledger.reset > 0, "{ledger:?}");
+}
+
+#[tokio::test]
+async fn every_push_is_found_by_its_id_and_its_target() {
+    let simulator = simulator(|_| {});
+    let (client, jwt) = ready(&simulator).await;
+    for nth in 0..20 {
+        let id = format!("123e4567-e89b-12d3-a456-{nth:012}");
+        let token = format!("{:032x}", nth % 4);
+        assert_eq!(client.push(&jwt, &token, &[("apns-id", &id)]).await.unwrap().status, 200);
+    }
+    let target = Some(format!("{:032x}", 1));
+    let page = simulator.pushes(PushQuery { target, ..PushQuery::default() }).await;
+    assert_eq!((page.pushes.len(), page.truncated), (5, false));
+    let page = simulator.pushes(PushQuery { limit: Some(7), ..PushQuery::default() }).await;
+    assert_eq!((page.pushes.len(), page.truncated), (7, true));
+    let push = Some("123e4567-e89b-12d3-a456-000000000019".to_owned());
+    assert_eq!(simulator.pushes(PushQuery { push, ..PushQuery::default() }).await.pushes.len(), 1);
+    let push = Some("nobody".to_owned());
+    assert!(simulator.pushes(PushQuery { push, ..PushQuery::default() }).await.pushes.is_empty());
+}
