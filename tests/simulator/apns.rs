@@ -3,7 +3,7 @@
 use tidegate::simulator::{PushQuery, TOPIC as CERTIFICATE_TOPIC};
 
 use super::client::{
-    Answer, Client, TOKEN, TOPIC, apns_request, assertion, jwt, lax_jwts, now, simulator, tls, tls_stream, until,
+    Answer, Client, TOKEN, TOPIC, apns_request, jwt, lax_jwts, now, simulator, tls, tls_stream, until,
 };
 
 const ID: &str = "123e4567-e89b-12d3-a456-426614174000";
@@ -158,8 +158,6 @@ async fn http1_is_refused() {
     let address = simulator.apns_address();
     let refused = tls_stream(address, tls(&simulator, &[b"http/1.1"], None)).await;
     assert!(refused.is_err());
-    let account = simulator.service_account("chat");
-    assert!(assertion(&account, |_| {}).starts_with("grant_type="));
     until_failed(&simulator, 1).await;
 }
 
@@ -267,4 +265,17 @@ async fn cleartext_is_http2_with_prior_knowledge() {
     let jwt = jwt(&simulator.apns_credential(), now());
     assert_eq!(client.push(&jwt, TOKEN, &[]).await.unwrap().status, 200);
     assert!(simulator.service_account("chat").token_uri.starts_with("http://"));
+}
+
+#[tokio::test]
+async fn the_endpoint_is_what_a_client_needs() {
+    let simulator = simulator(|_| {});
+    let endpoint = simulator.endpoint(tidegate::job::Provider::Apns);
+    assert_eq!(endpoint.extra_roots.as_deref(), Some(simulator.ca_pem()));
+    let socket = tokio::net::TcpStream::connect((endpoint.host.as_str(), endpoint.port)).await.unwrap();
+    let name = rustls::pki_types::ServerName::try_from(endpoint.host).unwrap();
+    let connector = tokio_rustls::TlsConnector::from(tls(&simulator, &[b"h2"], None));
+    assert!(connector.connect(name, socket).await.is_ok());
+    let uri = simulator.service_account("chat").token_uri;
+    assert_eq!(uri, format!("https://{}/token", simulator.fcm_address()));
 }

@@ -47,6 +47,7 @@ async fn goaway_says_why_and_up_to_where() {
             code: 2,
             unprocessed: 2,
             linger: false,
+            twice: false,
         });
     });
     let (client, jwt) = ready(&simulator).await;
@@ -58,6 +59,20 @@ async fn goaway_says_why_and_up_to_where() {
     until(|| client.connection.is_finished()).await;
     let ledger = simulator.ledger().await.apns;
     assert_eq!((accepted, ledger.accepted, ledger.reset, ledger.goaways), (1, 2, 2, 1));
+}
+
+#[tokio::test]
+async fn after_a_lingering_goaway_the_socket_stays_open_and_nothing_more_is_taken() {
+    let simulator = simulator(|settings| {
+        let reason = "Shutdown".to_owned();
+        let goaway = GoAway { after_streams: 2, reason, code: 0, unprocessed: 0, linger: true, twice: true };
+        settings.apns.faults.goaway = Some(goaway);
+    });
+    let (client, jwt) = ready(&simulator).await;
+    assert_eq!(client.push(&jwt, TOKEN, &[]).await.unwrap().status, 200);
+    assert!(client.push(&jwt, TOKEN, &[]).await.is_err());
+    let ledger = simulator.ledger().await.apns;
+    assert_eq!((ledger.accepted, ledger.received, ledger.goaways), (2, 2, 2));
 }
 
 #[tokio::test]

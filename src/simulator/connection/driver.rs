@@ -245,7 +245,11 @@ impl Driver {
         let last = (served * 2).saturating_sub(1);
         let debug = self.door.borrow().debug_data(&goaway.reason);
         let end = if goaway.linger { End::Lingering } else { End::Drained };
-        self.go_away(last, ErrorCode(goaway.code), &debug, end);
+        let (code, twice) = (ErrorCode(goaway.code), goaway.twice);
+        self.go_away(last, code, &debug, end);
+        if twice {
+            self.go_away(last, code, &debug, end);
+        }
     }
 
     fn go_away(&mut self, last: u32, code: ErrorCode, debug: &str, end: End) {
