@@ -217,3 +217,15 @@ async fn a_quota_ends_with_its_window() {
     };
     tokio::time::timeout(DEADLINE, refilled).await.unwrap();
 }
+
+#[tokio::test]
+async fn one_device_may_have_a_limit() {
+    let simulator = simulator(|settings| settings.fcm.device_rate = 1);
+    let client = Client::fcm(&simulator).await;
+    let access = access_token(&client, &simulator).await;
+    assert_eq!(send(&client, PROJECT, &access, &to("a")).await.status, 200);
+    let answer = send(&client, PROJECT, &access, &to("a")).await;
+    assert_eq!(answer.status, 429);
+    assert_eq!(answer.json()["error"]["details"][1]["violations"][0]["subject"], "device");
+    assert_eq!(send(&client, PROJECT, &access, &to("b")).await.status, 200);
+}
