@@ -1,5 +1,7 @@
 //! The simulators behave as PROVIDERS.md says providers do: driven over real sockets, with the `h2` crate as client.
 
+#![expect(clippy::unwrap_used, reason = "a test that can't go on shall fail")]
+
 #[path = "simulator/client.rs"]
 mod client;
 

@@ -185,9 +185,12 @@ pub struct GoAway {
     /// newest, and these are never answered.
     #[serde(default)]
     pub unprocessed: u32,
-    /// Leave the socket open afterwards, refusing every new stream (observed at APNs).
+    /// Leave the socket open afterwards, ignoring every new stream (observed at APNs).
     #[serde(default)]
     pub linger: bool,
+    /// Say it twice (observed at APNs).
+    #[serde(default)]
+    pub twice: bool,
 }
 
 fn shutdown() -> String {

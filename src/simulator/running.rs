@@ -202,7 +202,7 @@ fn script(faults: Faults) -> Arc<Script> {
 
 fn token_uri(settings: &SimulatorSettings, address: SocketAddr) -> String {
     let scheme = if settings.cleartext { "http" } else { "https" };
-    format!("{scheme}://localhost:{}{TOKEN_PATH}", address.port())
+    format!("{scheme}://{address}{TOKEN_PATH}")
 }
 
 impl Simulator {
@@ -251,14 +251,15 @@ impl Simulator {
         self.ledger_address
     }
 
-    /// APNs' or FCM's endpoint with the authority that its certificate needs, as the pipeline takes it.
+    /// APNs' or FCM's endpoint with the authority that its certificate needs, as the pipeline takes it. By address:
+    /// `localhost`, which the certificate bears too, may mean another one first.
     #[must_use]
     pub fn endpoint(&self, provider: Provider) -> Endpoint {
         let address = match provider {
             Provider::Apns => self.apns_address,
             Provider::Fcm | Provider::Webpush => self.fcm_address,
         };
-        Endpoint { host: "localhost".to_owned(), port: address.port(), extra_roots: Some(self.ca_pem.clone()) }
+        Endpoint { host: address.ip().to_string(), port: address.port(), extra_roots: Some(self.ca_pem.clone()) }
     }
 
     /// The certificate authority, PEM.

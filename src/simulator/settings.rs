@@ -21,7 +21,8 @@ pub struct SimulatorSettings {
     pub ledger_port: u16,
     /// Own threads: 1 for everything, or 2, one a door. The simulator never runs on its caller's runtime.
     pub threads: u8,
-    /// Accept everything, straight from the frame reader: no JSON, no JWT, no faults but GOAWAY. The ledger counts
+    /// Accept everything, straight from the frame reader: no JSON, no JWT, no faults but stalls, GOAWAY, stream limits
+    /// and those of connecting. The ledger counts
     /// received and accepted, but knows no single push. For benchmarks.
     pub fast: bool,
     /// HTTP/2 with prior knowledge, without TLS. For micro-benchmarks.
@@ -138,6 +139,8 @@ pub struct FcmDoorSettings {
     /// Tokens that begin so are of a platform whose credential the project has not set up: 401
     /// `THIRD_PARTY_AUTH_ERROR`.
     pub platform_prefix: String,
+    /// Pushes to one device per minute, above which 429 `QUOTA_EXCEEDED` is answered (FCM: 240); 0: any number.
+    pub device_rate: u32,
     /// `expires_in` of access tokens.
     #[serde(deserialize_with = "span::read")]
     pub token_lifetime: Duration,
@@ -158,6 +161,7 @@ impl Default for FcmDoorSettings {
             malformed_prefix: "malformed-".to_owned(),
             dead_ios_prefix: "dead-ios-".to_owned(),
             platform_prefix: "platform-".to_owned(),
+            device_rate: 0,
             token_lifetime: Duration::from_secs(3599),
             idle_timeout: Duration::from_secs(240),
             faults: Faults::default(),

@@ -3,7 +3,7 @@
 use tidegate::simulator::{PushQuery, TOPIC as CERTIFICATE_TOPIC};
 
 use super::client::{
-    Answer, Client, TOKEN, TOPIC, apns_request, assertion, jwt, now, simulator, tls, tls_stream, until,
+    Answer, Client, TOKEN, TOPIC, apns_request, jwt, lax_jwts, now, simulator, tls, tls_stream, until,
 };
 
 const ID: &str = "123e4567-e89b-12d3-a456-426614174000";
@@ -158,8 +158,6 @@ async fn http1_is_refused() {
     let address = simulator.apns_address();
     let refused = tls_stream(address, tls(&simulator, &[b"http/1.1"], None)).await;
     assert!(refused.is_err());
-    let account = simulator.service_account("chat");
-    assert!(assertion(&account, |_| {}).starts_with("grant_type="));
     until_failed(&simulator, 1).await;
 }
 
@@ -225,4 +223,59 @@ async fn what_is_accepted_twice_is_a_duplicate() {
     assert_eq!(simulator.pushes(query).await.pushes.len(), 1);
     let query = PushQuery { accepted_at_most: Some(0), ..PushQuery::default() };
     assert!(simulator.pushes(query).await.pushes.is_empty());
+}
+
+#[tokio::test]
+async fn tokens_in_lax_base64_are_refused_only_by_the_strict() {
+    for strict in [false, true] {
+        let simulator = simulator(|settings| settings.apns.strict_jwt = strict);
+        let credential = simulator.apns_credential();
+        let client = Client::apns(&simulator).await;
+        let [padded, der] = lax_jwts(&credential, now());
+        let expected = if strict { 403 } else { 200 };
+        assert_eq!(client.push(&padded, TOKEN, &[]).await.unwrap().status, expected, "strict: {strict}");
+        let second = Client::apns(&simulator).await;
+        assert_eq!(second.push(&der, TOKEN, &[]).await.unwrap().status, expected, "strict: {strict}");
+    }
+}
+
+#[tokio::test]
+async fn a_sandbox_gives_a_unique_id_and_expiry_may_wedge() {
+    let simulator = simulator(|settings| {
+        settings.apns.sandbox = true;
+        settings.apns.wedge_after_expiry = true;
+    });
+    let credential = simulator.apns_credential();
+    let client = Client::apns(&simulator).await;
+    let answer = client.push(&jwt(&credential, now()), TOKEN, &[]).await.unwrap();
+    assert!(answer.headers.contains_key("apns-unique-id"));
+    assert_eq!(
+        client.push(&jwt(&credential, now() - 4000), TOKEN, &[]).await.unwrap().reason(),
+        "ExpiredProviderToken"
+    );
+    assert_eq!(client.push(&jwt(&credential, now()), TOKEN, &[]).await.unwrap().reason(), "ExpiredProviderToken");
+}
+
+#[tokio::test]
+async fn cleartext_is_http2_with_prior_knowledge() {
+    let simulator = simulator(|settings| settings.cleartext = true);
+    let socket = tokio::net::TcpStream::connect(simulator.apns_address()).await.unwrap();
+    let (send, connection) = h2::client::handshake(socket).await.unwrap();
+    let client = Client { send, connection: tokio::spawn(connection) };
+    let jwt = jwt(&simulator.apns_credential(), now());
+    assert_eq!(client.push(&jwt, TOKEN, &[]).await.unwrap().status, 200);
+    assert!(simulator.service_account("chat").token_uri.starts_with("http://"));
+}
+
+#[tokio::test]
+async fn the_endpoint_is_what_a_client_needs() {
+    let simulator = simulator(|_| {});
+    let endpoint = simulator.endpoint(tidegate::job::Provider::Apns);
+    assert_eq!(endpoint.extra_roots.as_deref(), Some(simulator.ca_pem()));
+    let socket = tokio::net::TcpStream::connect((endpoint.host.as_str(), endpoint.port)).await.unwrap();
+    let name = rustls::pki_types::ServerName::try_from(endpoint.host).unwrap();
+    let connector = tokio_rustls::TlsConnector::from(tls(&simulator, &[b"h2"], None));
+    assert!(connector.connect(name, socket).await.is_ok());
+    let uri = simulator.service_account("chat").token_uri;
+    assert_eq!(uri, format!("https://{}/token", simulator.fcm_address()));
 }

@@ -5,12 +5,15 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use base64::Engine;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use bytes::Bytes;
 use h2::client::SendRequest;
 use http::{HeaderMap, Request, StatusCode};
 use ring::rand::SystemRandom;
-use ring::signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, RSA_PKCS1_SHA256, RsaKeyPair};
+use ring::signature::{
+    ECDSA_P256_SHA256_ASN1_SIGNING, ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, EcdsaSigningAlgorithm,
+    RSA_PKCS1_SHA256, RsaKeyPair,
+};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer, ServerName};
 use rustls::{ClientConfig, RootCertStore};
@@ -159,15 +162,32 @@ pub(crate) fn now() -> u64 {
 
 /// A provider token of this credential, issued then.
 pub(crate) fn jwt(credential: &ApnsCredential, issued_at: u64) -> String {
+    signed(credential, issued_at, &URL_SAFE_NO_PAD, &ECDSA_P256_SHA256_FIXED_SIGNING)
+}
+
+/// Two that APNs takes too: in padded standard base64, and with a DER signature.
+pub(crate) fn lax_jwts(credential: &ApnsCredential, issued_at: u64) -> [String; 2] {
+    [
+        signed(credential, issued_at, &STANDARD, &ECDSA_P256_SHA256_FIXED_SIGNING),
+        signed(credential, issued_at, &URL_SAFE_NO_PAD, &ECDSA_P256_SHA256_ASN1_SIGNING),
+    ]
+}
+
+fn signed(
+    credential: &ApnsCredential,
+    issued_at: u64,
+    base64: &impl Engine,
+    algorithm: &'static EcdsaSigningAlgorithm,
+) -> String {
     let ApnsCredential::Token { key_pem, key_id, team_id } = credential else { panic!("a token credential") };
-    let header = serde_json::json!({ "alg": "ES256", "kid": key_id });
-    let claims = serde_json::json!({ "iss": team_id, "iat": issued_at });
-    let signed = format!("{}.{}", encode(&header), encode(&claims));
+    let header = serde_json::json!({ "alg": "ES256", "kid": key_id }).to_string();
+    let claims = serde_json::json!({ "iss": team_id, "iat": issued_at }).to_string();
+    let signed = format!("{}.{}", base64.encode(header), base64.encode(claims));
     let der = PrivatePkcs8KeyDer::from_pem_slice(key_pem.expose_secret().as_bytes()).unwrap();
     let random = SystemRandom::new();
-    let key = EcdsaKeyPair::from_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, der.secret_pkcs8_der(), &random).unwrap();
+    let key = EcdsaKeyPair::from_pkcs8(algorithm, der.secret_pkcs8_der(), &random).unwrap();
     let signature = key.sign(&random, signed.as_bytes()).unwrap();
-    format!("{signed}.{}", URL_SAFE_NO_PAD.encode(signature))
+    format!("{signed}.{}", base64.encode(signature))
 }
 
 fn encode(value: &serde_json::Value) -> String {

@@ -6,7 +6,7 @@ use futures::future::join_all;
 use tidegate::job::Provider;
 use tidegate::simulator::{
     CredentialState, DeadTokens, Faults, GoAway, Latency, OnExcess, PushQuery, Reset, ResetCode, ServerError,
-    Simulator, StreamLimitAt, Throttle, Window, start,
+    Simulator, SimulatorError, SimulatorSettings, StreamLimitAt, Throttle, Window, start,
 };
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -47,6 +47,7 @@ async fn goaway_says_why_and_up_to_where() {
             code: 2,
             unprocessed: 2,
             linger: false,
+            twice: false,
         });
     });
     let (client, jwt) = ready(&simulator).await;
@@ -58,6 +59,20 @@ async fn goaway_says_why_and_up_to_where() {
     until(|| client.connection.is_finished()).await;
     let ledger = simulator.ledger().await.apns;
     assert_eq!((accepted, ledger.accepted, ledger.reset, ledger.goaways), (1, 2, 2, 1));
+}
+
+#[tokio::test]
+async fn after_a_lingering_goaway_the_socket_stays_open_and_nothing_more_is_taken() {
+    let simulator = simulator(|settings| {
+        let reason = "Shutdown".to_owned();
+        let goaway = GoAway { after_streams: 2, reason, code: 0, unprocessed: 0, linger: true, twice: true };
+        settings.apns.faults.goaway = Some(goaway);
+    });
+    let (client, jwt) = ready(&simulator).await;
+    assert_eq!(client.push(&jwt, TOKEN, &[]).await.unwrap().status, 200);
+    assert!(client.push(&jwt, TOKEN, &[]).await.is_err());
+    let ledger = simulator.ledger().await.apns;
+    assert_eq!((ledger.accepted, ledger.received, ledger.goaways), (2, 2, 2));
 }
 
 #[tokio::test]
@@ -326,9 +341,9 @@ fn credentials_are_written_for_the_owner_alone() {
 
 #[test]
 fn a_simulator_listens_on_loopback_only() {
-    let mut settings = tidegate::simulator::SimulatorSettings::default();
-    settings.listen = "0.0.0.0".parse().unwrap();
-    assert!(start(settings).is_err());
+    let listen = "0.0.0.0".parse().unwrap();
+    let settings = SimulatorSettings { listen, ..SimulatorSettings::default() };
+    assert!(matches!(start(settings), Err(SimulatorError::NotLoopback(_))));
 }
 
 #[test]
@@ -344,10 +359,60 @@ fn settings_are_read_strictly() {
         [fcm.faults]
         token_endpoint = { kind = "slow", latency = "2s" }
     "#;
-    let settings: tidegate::simulator::SimulatorSettings = toml::from_str(text).unwrap();
+    let settings: SimulatorSettings = toml::from_str(text).unwrap();
     assert_eq!(settings.apns.faults.stalls[0].length, Duration::from_secs(3));
     assert_eq!(settings.apns.faults.throttle.unwrap().retry_after, Some(Duration::from_secs(1)));
-    let strict = toml::from_str::<tidegate::simulator::SimulatorSettings>("[apns.faults]\nstals = []");
+    let strict = toml::from_str::<SimulatorSettings>("[apns.faults]\nstals = []");
     assert!(strict.unwrap_err().to_string().contains("unknown field `stals`"));
-    assert!(toml::from_str::<tidegate::simulator::SimulatorSettings>("[apns]\nidle_timeout = \"fast\"").is_err());
+    assert!(toml::from_str::<SimulatorSettings>("[apns]\nidle_timeout = \"fast\"").is_err());
+}
+
+#[tokio::test]
+async fn a_client_that_keeps_the_limits_is_never_blamed() {
+    let simulator = simulator(|_| {});
+    let (client, jwt) = ready(&simulator).await;
+    let step =
+        |nth: u64| StreamLimitAt { at: Duration::from_millis(20 * nth), limit: [3, 40, 1, 15][nth as usize % 4] };
+    simulator.set_faults(
+        Provider::Apns,
+        Faults {
+            latency: Latency::Uniform { min: Duration::ZERO, max: Duration::from_millis(4) },
+            reset: Some(Reset { share: 0.1, code: ResetCode::RefusedStream }),
+            stream_limits: (0..40).map(step).collect(),
+            ..Faults::default()
+        },
+    );
+    let sends = (0..60).map(async |_| {
+        for _ in 0..30 {
+            match client.push(&jwt, TOKEN, &[]).await {
+                Ok(answer) => assert_eq!(answer.status, 200),
+                Err(error) => assert_eq!(error.reason(), Some(h2::Reason::REFUSED_STREAM)),
+            }
+        }
+    });
+    join_all(sends).await;
+    let ledger = simulator.ledger().await.apns;
+    assert_eq!((ledger.received, ledger.accepted + ledger.reset), (1801, 1801));
+    assert_eq!((ledger.protocol_violations, ledger.refused), (0, 0), "{:?}", ledger.violations);
+    assert!(ledger.reset > 0, "{ledger:?}");
+}
+
+#[tokio::test]
+async fn every_push_is_found_by_its_id_and_its_target() {
+    let simulator = simulator(|_| {});
+    let (client, jwt) = ready(&simulator).await;
+    for nth in 0..20 {
+        let id = format!("123e4567-e89b-12d3-a456-{nth:012}");
+        let token = format!("{:032x}", nth % 4);
+        assert_eq!(client.push(&jwt, &token, &[("apns-id", &id)]).await.unwrap().status, 200);
+    }
+    let target = Some(format!("{:032x}", 1));
+    let page = simulator.pushes(PushQuery { target, ..PushQuery::default() }).await;
+    assert_eq!((page.pushes.len(), page.truncated), (5, false));
+    let page = simulator.pushes(PushQuery { limit: Some(7), ..PushQuery::default() }).await;
+    assert_eq!((page.pushes.len(), page.truncated), (7, true));
+    let push = Some("123e4567-e89b-12d3-a456-000000000019".to_owned());
+    assert_eq!(simulator.pushes(PushQuery { push, ..PushQuery::default() }).await.pushes.len(), 1);
+    let push = Some("nobody".to_owned());
+    assert!(simulator.pushes(PushQuery { push, ..PushQuery::default() }).await.pushes.is_empty());
 }

@@ -217,3 +217,31 @@ async fn a_quota_ends_with_its_window() {
     };
     tokio::time::timeout(DEADLINE, refilled).await.unwrap();
 }
+
+#[tokio::test]
+async fn one_device_may_have_a_limit() {
+    let simulator = simulator(|settings| settings.fcm.device_rate = 1);
+    let client = Client::fcm(&simulator).await;
+    let access = access_token(&client, &simulator).await;
+    assert_eq!(send(&client, PROJECT, &access, &to("a")).await.status, 200);
+    let answer = send(&client, PROJECT, &access, &to("a")).await;
+    assert_eq!(answer.status, 429);
+    assert_eq!(answer.json()["error"]["details"][1]["violations"][0]["subject"], "device");
+    assert_eq!(send(&client, PROJECT, &access, &to("b")).await.status, 200);
+}
+
+#[tokio::test]
+async fn reqwest_gets_a_token_over_either_protocol() {
+    let simulator = simulator(|_| {});
+    let account = simulator.service_account(PROJECT);
+    for http1 in [false, true] {
+        let config = std::sync::Arc::unwrap_or_clone(tls(&simulator, &[], None));
+        let builder = reqwest::Client::builder().tls_backend_preconfigured(config);
+        let client = if http1 { builder.http1_only() } else { builder }.build().unwrap();
+        let request = client.post(&account.token_uri).body(assertion(&account, |_| {}));
+        let answer = request.header("content-type", "application/x-www-form-urlencoded").send().await.unwrap();
+        assert_eq!(answer.status(), 200, "http1: {http1}");
+        assert_eq!(answer.json::<Value>().await.unwrap()["token_type"], "Bearer");
+    }
+    assert_eq!(simulator.ledger().await.tokens.granted, 2);
+}

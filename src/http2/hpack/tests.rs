@@ -14,8 +14,11 @@ fn fields(pairs: &[(&str, &str)]) -> Vec<Field> {
     pairs.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect()
 }
 
-/// Decodes blocks one after the other; after each, what the table holds.
-fn series(limit: usize, blocks: &[(&str, &[(&str, &str)], usize)]) {
+/// A block, its fields, and what the table holds afterwards.
+type Step<'a> = (&'a str, &'a [(&'a str, &'a str)], usize);
+
+/// Decodes blocks one after the other.
+fn series(limit: usize, blocks: &[Step<'_>]) {
     let mut decoder = Decoder::new(limit, 65_536);
     for (block, expected, size) in blocks {
         assert_eq!(decoder.decode(&bytes(block)).unwrap().fields, fields(expected));

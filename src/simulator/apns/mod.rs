@@ -17,7 +17,7 @@ use bytes::Bytes;
 use self::authorisation::Authorisation;
 use self::checks::Wanted;
 pub(super) use self::provider_token::KnownKey;
-use super::quota::Meter;
+use super::quota::{Devices, Meter};
 use super::{ApnsDoorSettings, Circumstances, Door, Farewell, Injected, OnExcess, Reply, Request, StreamLimit};
 use crate::job::{Provider, UnixMillis};
 
@@ -26,9 +26,6 @@ const UNPROVEN: u32 = 1;
 
 /// MAX_HEADER_LIST_SIZE as APNs announces it, bytes.
 const HEADER_LIST: u32 = 8000;
-
-/// Devices whose rate is remembered; beyond that all are forgotten.
-const MAX_DEVICES: usize = 1_000_000;
 
 /// How long a dead token is said to have been dead.
 const DEAD_SINCE: Duration = Duration::from_secs(24 * 3600);
@@ -51,21 +48,27 @@ pub(super) struct ApnsDoor {
     authorisation: Authorisation,
     /// Errors by connection.
     errors: HashMap<u64, u32>,
-    /// By device: when its minute began and how many pushes it had.
-    devices: HashMap<Box<str>, (Instant, u32)>,
+    devices: Devices,
     quota: Meter,
 }
 
 impl ApnsDoor {
     pub(super) fn new(settings: ApnsDoorSettings, keys: Vec<KnownKey>, seed: u64) -> Self {
         let authorisation = Authorisation::new(&settings, keys);
-        Self { settings, seed, authorisation, errors: HashMap::new(), devices: HashMap::new(), quota: Meter::default() }
+        Self {
+            settings,
+            seed,
+            authorisation,
+            errors: HashMap::new(),
+            devices: Devices::default(),
+            quota: Meter::default(),
+        }
     }
 
     fn judge(&mut self, request: &Request, circumstances: Circumstances<'_>) -> Result<(), Rejection> {
         let wanted = checks::check(request)?;
         let topic = self.authorisation.authorise(request, &wanted, circumstances.faults.credentials)?;
-        if !self.settings.topics.is_empty() && !self.settings.topics.iter().any(|allowed| *allowed == topic) {
+        if !self.settings.topics.is_empty() && !self.settings.topics.contains(&topic) {
             return Err(reject(400, "TopicDisallowed"));
         }
         self.device(&wanted, request.at, circumstances)?;
@@ -91,22 +94,8 @@ impl ApnsDoor {
         if let Some(quota) = circumstances.faults.quota {
             self.quota.take(quota, now).map_err(|_| reject(429, "TooManyRequests"))?;
         }
-        match self.settings.device_rate {
-            0 => Ok(()),
-            rate => self.device_rate(wanted.token, rate, now),
-        }
-    }
-
-    fn device_rate(&mut self, token: &str, rate: u32, now: Instant) -> Result<(), Rejection> {
-        if self.devices.len() >= MAX_DEVICES {
-            self.devices.clear();
-        }
-        let device = self.devices.entry(token.into()).or_insert((now, 0));
-        if now.saturating_duration_since(device.0) >= Duration::from_secs(60) {
-            *device = (now, 0);
-        }
-        device.1 += 1;
-        if device.1 > rate { Err(reject(429, "TooManyRequests")) } else { Ok(()) }
+        let within = self.devices.take(wanted.token, self.settings.device_rate, now);
+        if within { Ok(()) } else { Err(reject(429, "TooManyRequests")) }
     }
 
     /// What an error does to its connection.

@@ -9,43 +9,17 @@ use std::time::{Duration, Instant};
 
 use bytes::{Bytes, BytesMut};
 
+use super::chance::scripted_limit;
+use super::due::Due;
 use super::session::{Event, Incoming, Session};
 use super::{Hall, Peer, Script};
 use crate::http2::{ErrorCode, hpack};
 use crate::job::UnixMillis;
 use crate::simulator::ledger::Entry;
-use crate::simulator::{Circumstances, Door, Injected, Reply, Request, ResetCode, StreamLimit};
+use crate::simulator::{Circumstances, Door, Reply, Request, StreamLimit};
 
 /// How long a connection sleeps that has no reason to wake.
 const NOTHING_TO_DO: Duration = Duration::from_secs(3600);
-
-/// An answer that is not due yet. Ordered by time, then by order of arrival.
-struct Due {
-    at: Instant,
-    nth: u64,
-    stream: u32,
-    reply: Reply,
-}
-
-impl PartialEq for Due {
-    fn eq(&self, other: &Self) -> bool {
-        self.cmp(other).is_eq()
-    }
-}
-
-impl Eq for Due {}
-
-impl PartialOrd for Due {
-    fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
-        Some(self.cmp(other))
-    }
-}
-
-impl Ord for Due {
-    fn cmp(&self, other: &Self) -> std::cmp::Ordering {
-        (self.at, self.nth).cmp(&(other.at, other.nth))
-    }
-}
 
 /// How the connection ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -68,15 +42,15 @@ struct Fast {
 pub(super) struct Driver {
     peer: Peer,
     door: Rc<RefCell<dyn Door>>,
-    session: Session,
-    script: Arc<Script>,
-    random: fastrand::Rng,
+    pub(super) session: Session,
+    pub(super) script: Arc<Script>,
+    pub(super) random: fastrand::Rng,
     /// Answers that are not due yet, the next one on top.
     due: BinaryHeap<Reverse<Due>>,
     counted: u64,
     /// Whole requests that a stall holds.
     held: VecDeque<Incoming>,
-    entries: Vec<Entry>,
+    pub(super) entries: Vec<Entry>,
     /// Requests answered blindly since the last entries.
     blind: u64,
     reported_most: u32,
@@ -271,7 +245,11 @@ impl Driver {
         let last = (served * 2).saturating_sub(1);
         let debug = self.door.borrow().debug_data(&goaway.reason);
         let end = if goaway.linger { End::Lingering } else { End::Drained };
-        self.go_away(last, ErrorCode(goaway.code), &debug, end);
+        let (code, twice) = (ErrorCode(goaway.code), goaway.twice);
+        self.go_away(last, code, &debug, end);
+        if twice {
+            self.go_away(last, code, &debug, end);
+        }
     }
 
     fn go_away(&mut self, last: u32, code: ErrorCode, debug: &str, end: End) {
@@ -344,35 +322,6 @@ impl Driver {
         request
     }
 
-    /// Whether the script lets the request get lost.
-    fn is_lost(&mut self, stream: u32) -> bool {
-        let faults = &self.script.faults;
-        if faults.never_answer > 0.0 && self.random.f64() < faults.never_answer {
-            self.entries.push(Entry::Unanswered);
-            return true;
-        }
-        let Some(reset) = faults.reset.filter(|reset| self.random.f64() < reset.share) else { return false };
-        self.session.reset(stream, error_code(reset.code));
-        self.entries.push(Entry::Reset);
-        true
-    }
-
-    fn draw_injected(&mut self) -> Option<Injected> {
-        let faults = &self.script.faults;
-        let throttle = faults.throttle.filter(|throttle| self.random.f64() < throttle.share);
-        let error = faults.server_error.filter(|error| self.random.f64() < error.share);
-        throttle.map(Injected::Throttle).or(error.map(Injected::ServerError))
-    }
-
-    fn draw_latency(&mut self) -> Duration {
-        let faults = &self.script.faults;
-        let latency = faults.latency.draw(&mut self.random);
-        match faults.slow {
-            Some(slow) if self.random.f64() < slow.share => latency.max(slow.latency),
-            _ => latency,
-        }
-    }
-
     fn send_fast(&mut self, stream: u32) {
         let Some(fast) = &self.fast else { return };
         self.session.respond(stream, fast.block.clone(), fast.body.clone());
@@ -401,25 +350,9 @@ impl Driver {
     }
 }
 
-/// The stream limit that the script has now: its latest step that is past.
-fn scripted_limit(script: &Script, now: Instant) -> Option<u32> {
-    let elapsed = script.elapsed(now);
-    let past = script.faults.stream_limits.iter().filter(|step| step.at <= elapsed);
-    past.max_by_key(|step| step.at).map(|step| step.limit)
-}
-
 fn block(reply: &Reply) -> Bytes {
     let mut block = BytesMut::with_capacity(128);
     hpack::encode_status(reply.status, &mut block);
     reply.headers.iter().for_each(|(name, value)| hpack::encode_field(name, value, &mut block));
     block.freeze()
-}
-
-const fn error_code(code: ResetCode) -> ErrorCode {
-    match code {
-        ResetCode::RefusedStream => ErrorCode::REFUSED_STREAM,
-        ResetCode::InternalError => ErrorCode::INTERNAL_ERROR,
-        ResetCode::Cancel => ErrorCode::CANCEL,
-        ResetCode::EnhanceYourCalm => ErrorCode::ENHANCE_YOUR_CALM,
-    }
 }

@@ -7,7 +7,9 @@
 //!
 //! Everything that one read brings is answered by one write. The ledger is told before the answers are written.
 
+mod chance;
 mod driver;
+mod due;
 mod session;
 
 use std::cell::RefCell;

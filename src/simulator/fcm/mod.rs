@@ -17,7 +17,7 @@ use bytes::Bytes;
 use self::message::Wanted;
 use self::oauth::TokenEndpoint;
 use self::status::Refusal;
-use super::quota::Meter;
+use super::quota::{Devices, Meter};
 use super::{Circumstances, CredentialState, Door, Farewell, FcmDoorSettings, Injected, OnExcess, Reply, Request};
 use crate::job::Provider;
 
@@ -30,6 +30,7 @@ pub(super) struct FcmDoor {
     seed: u64,
     tokens: TokenEndpoint,
     quota: Meter,
+    devices: Devices,
     accepted: u64,
 }
 
@@ -37,7 +38,7 @@ impl FcmDoor {
     /// A door whose token endpoint is at `token_uri` and knows keys by their public half (DER, PKCS #1).
     pub(super) fn new(settings: FcmDoorSettings, token_uri: String, public: Vec<u8>, seed: u64) -> Self {
         let tokens = TokenEndpoint::new(token_uri, public, settings.token_lifetime);
-        Self { settings, seed, tokens, quota: Meter::default(), accepted: 0 }
+        Self { settings, seed, tokens, quota: Meter::default(), devices: Devices::default(), accepted: 0 }
     }
 
     fn send(&mut self, request: &Request, circumstances: Circumstances<'_>) -> Reply {
@@ -87,6 +88,9 @@ impl FcmDoor {
             None => {}
         }
         self.state(&wanted.target, circumstances)?;
+        if !self.devices.take(&wanted.target, self.settings.device_rate, request.at) {
+            return Err(Refusal::DeviceRate);
+        }
         Ok(project)
     }
 

@@ -42,6 +42,8 @@ pub(super) enum Refusal {
         /// `Retry-After`.
         wait: Option<Duration>,
     },
+    /// 429: too much for this device.
+    DeviceRate,
     /// 5xx.
     Server(u16),
 }
@@ -122,18 +124,22 @@ impl Refusal {
                 status(401, "UNAUTHENTICATED", Some("THIRD_PARTY_AUTH_ERROR"), text)
             }
             Refusal::Quota { .. } => {
-                let text = "Quota exceeded for quota metric 'Messages' and limit 'Messages per minute'.";
-                let mut status = status(429, "RESOURCE_EXHAUSTED", Some("QUOTA_EXCEEDED"), text);
-                let violations = json!([{ "subject": "project", "description": text }]);
-                status.details.push(json!({ "@type": QUOTA_FAILURE, "violations": violations }));
-                status
+                quota("project", "Quota exceeded for quota metric 'Messages' and limit 'Messages per minute'.")
             }
+            Refusal::DeviceRate => quota("device", "Message rate exceeded for this device."),
             Refusal::Server(500) => status(500, "INTERNAL", Some("INTERNAL"), "Internal error encountered."),
             Refusal::Server(http) => {
                 status(*http, "UNAVAILABLE", Some("UNAVAILABLE"), "The service is currently unavailable.")
             }
         }
     }
+}
+
+fn quota(subject: &str, text: &str) -> Status {
+    let mut status = status(429, "RESOURCE_EXHAUSTED", Some("QUOTA_EXCEEDED"), text);
+    let violations = json!([{ "subject": subject, "description": text }]);
+    status.details.push(json!({ "@type": QUOTA_FAILURE, "violations": violations }));
+    status
 }
 
 /// The front end's own page: not JSON.

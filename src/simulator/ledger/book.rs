@@ -278,3 +278,6 @@ impl Kept {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;
