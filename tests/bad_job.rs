@@ -147,9 +147,11 @@ fn a_job_says_all_it_can() {
 
 #[test]
 fn what_is_left_out_has_its_default() {
-    let body = br#"{"to":[{"apns":"aa"}],"data":{"k":"v"},"id":null,"ttl":null,"notification":null}"#;
+    let body = br#"{"to":[{"apns":"aa"}],"data":{"k":"v"},"id":null,"ttl":null,"notification":null,
+        "apns":{"headers":{"apns-topic":null}}}"#;
     let job = decode(body, Defaults { id: Some("message-7"), app: Some("chat") }).unwrap();
     assert_eq!((&*job.id, &*job.app, job.priority, job.ttl), ("message-7", "chat", None, None));
+    assert!(job.apns.is_none() && job.notification.is_none(), "null says nothing");
     let own = br#"{"to":[{"apns":"aa"}],"data":{"k":"v"},"id":"mine","app":"other"}"#;
     let job = decode(own, Defaults { id: Some("message-7"), app: Some("chat") }).unwrap();
     assert_eq!((&*job.id, &*job.app), ("mine", "other"));
@@ -225,7 +227,23 @@ fn good_addresses_are_told_as_they_stood() {
         let job = good(json!({"app": "a", "to": [target], "data": {"k": "v"}}));
         assert!(!matches!(job.to[0], Target::Bad(_)), "{target}");
         assert_eq!(serde_json::to_value(&job.to[0]).unwrap(), target);
+        assert_eq!(target.to_string().parse::<Target>().unwrap(), job.to[0], "it can be read alone");
     }
+    let bad = r#"{"apn":"aa"}"#.parse::<Target>().unwrap_err();
+    assert_eq!((bad.reason, &*bad.path), ("unknown_field", "apn"));
+    assert!(matches!(r#"{"apns":"x"}"#.parse(), Ok(Target::Bad(_))));
+}
+
+/// Comparing each with each would take minutes here.
+#[test]
+fn a_hundred_thousand_fields_are_no_attack() {
+    let fields: Vec<_> = (0..100_000).map(|n| format!("\"{n:x}\":\"\"")).collect();
+    let body = |last: &str| format!("{GOOD}\"data\":{{{},{last}}}}}", fields.join(","));
+    assert!(body("").len() < MAX_JOB_BYTES);
+    let job = read(body(r#""last":"""#).as_bytes()).unwrap();
+    assert_eq!(job.data.unwrap().len(), 100_001);
+    let bad = read(body(r#""1869f":"""#).as_bytes()).unwrap_err();
+    assert_eq!((bad.reason, &*bad.path), ("duplicate_field", "data.1869f"));
 }
 
 #[test]

@@ -4,8 +4,8 @@ use schemars::JsonSchema;
 use serde::Serialize;
 use serde_json::{Map, Value};
 
+use super::schema::ApnsHeaders;
 use super::{Lane, MAX_TARGETS, Target};
-use crate::job::schema::ApnsHeaders;
 
 /// The longest time to live a job may ask for: 28 days, FCM's maximum.
 pub const MAX_TTL_SECONDS: u32 = 2_419_200;

@@ -80,6 +80,18 @@ mod tests {
         assert_eq!(read("Fri, 01 Mar 2024 00:00:00 GMT", 1_709_251_199_000), Some(1), "the day after it");
     }
 
+    /// Against the other implementation at hand, which writes our own times.
+    #[test]
+    fn every_day_of_two_centuries() {
+        for day in 0..73_000 {
+            let seconds = day * 86_400 + 3_661;
+            let written = UnixMillis(seconds * 1000).to_string();
+            let (year, month, day) = (&written[..4], &written[5..7], &written[8..10]);
+            let month = MONTHS[month.parse::<usize>().unwrap() - 1];
+            assert_eq!(seconds_of(&format!("Any, {day} {month} {year} 01:01:01 GMT")), Some(seconds), "{written}");
+        }
+    }
+
     #[test]
     fn absurd_waits_are_cut_to_a_day() {
         assert_eq!(read("999999999999999999999999", 0), Some(86_400));

@@ -36,7 +36,8 @@ pub(super) fn read(path: &Path<'_>, node: Node<'_>) -> Result<Vec<Target>, BadJo
     }
 }
 
-fn target(path: &Path<'_>, node: &Node<'_>) -> Result<Target, BadJob> {
+/// Reads one address.
+pub(super) fn target(path: &Path<'_>, node: &Node<'_>) -> Result<Target, BadJob> {
     let Node::Object(fields) = node else {
         let detail = format!("must be an object such as {{\"apns\": \"…\"}}, is {}", node.kind());
         return Err(BadJob::at(path, "wrong_type", detail));

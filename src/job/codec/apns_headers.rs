@@ -13,7 +13,7 @@ use super::path::Path;
 use super::{BadJob, show};
 
 /// The headers there are.
-pub(super) const KNOWN: [&str; 6] =
+const KNOWN: [&str; 6] =
     ["apns-push-type", "apns-priority", "apns-expiration", "apns-topic", "apns-collapse-id", "apns-id"];
 
 /// The values of `apns-push-type`.
@@ -41,30 +41,31 @@ const MAX_TOPIC: usize = 256;
 pub(super) fn read(path: &Path<'_>, node: Node<'_>) -> Result<Map<String, Value>, BadJob> {
     let mut headers = Map::new();
     for (name, node) in expect::object(path, node)? {
-        let value = value(path, &name, node)?;
-        headers.insert(name.into_owned(), Value::String(value));
+        if !KNOWN.contains(&name.as_ref()) {
+            return Err(expect::unknown_field(path, &name, &KNOWN));
+        }
+        if !matches!(node, Node::Null) {
+            let value = value(&path.field(&name), &name, node)?;
+            headers.insert(name.into_owned(), Value::String(value));
+        }
     }
     background_is_not_urgent(path, &headers)?;
     Ok(headers)
 }
 
-fn value(parent: &Path<'_>, name: &str, node: Node<'_>) -> Result<String, BadJob> {
-    if !KNOWN.contains(&name) {
-        return Err(expect::unknown_field(parent, name, &KNOWN));
-    }
-    let path = parent.field(name);
+fn value(path: &Path<'_>, name: &str, node: Node<'_>) -> Result<String, BadJob> {
     let text = match node {
         Node::Text(text) => text,
         Node::Number(number) if !number.is_f64() => Cow::Owned(number.to_string()),
-        other => return Err(expect::wrong_type(&path, "a string or a whole number", &other)),
+        other => return Err(expect::wrong_type(path, "a string or a whole number", &other)),
     };
     match name {
-        "apns-push-type" => one_of(&path, &text, &PUSH_TYPES)?,
-        "apns-priority" => one_of(&path, &text, &PRIORITIES)?,
-        "apns-expiration" => check(&path, &text, "seconds since 1970", is_time)?,
-        "apns-topic" => topic(&path, &text)?,
-        "apns-collapse-id" => expect::collapse_key(&path, &text).map(drop)?,
-        _ => return id(&path, &text),
+        "apns-push-type" => one_of(path, &text, &PUSH_TYPES)?,
+        "apns-priority" => one_of(path, &text, &PRIORITIES)?,
+        "apns-expiration" => check(path, &text, "seconds since 1970", is_time)?,
+        "apns-topic" => topic(path, &text)?,
+        "apns-collapse-id" => expect::collapse_key(path, &text).map(drop)?,
+        _ => return id(path, &text),
     }
     Ok(text.into_owned())
 }

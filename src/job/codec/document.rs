@@ -191,7 +191,7 @@ impl<'a> Visitor<'a> for Seed<'_> {
     fn visit_map<A: MapAccess<'a>>(self, mut access: A) -> Result<Node<'a>, A::Error> {
         self.check_depth()?;
         let mut fields: Object<'a> = Vec::new();
-        let mut many: HashSet<Cow<'a, str>> = HashSet::new();
+        let mut many = HashSet::new();
         while let Some(name) = access.next_key_seed(Name)? {
             if is_known(&name, &fields, &mut many) {
                 let detail = "stands twice in its object".to_owned();
@@ -205,14 +205,14 @@ impl<'a> Visitor<'a> for Seed<'_> {
 }
 
 /// Whether the object has a field of that name already. `many` is filled once there are too many to compare with each.
-fn is_known<'a>(name: &Cow<'a, str>, fields: &Object<'a>, many: &mut HashSet<Cow<'a, str>>) -> bool {
+fn is_known(name: &str, fields: &Object<'_>, many: &mut HashSet<Box<str>>) -> bool {
     if fields.len() < FEW_FIELDS {
         return fields.iter().any(|(known, _)| known == name);
     }
     if many.is_empty() {
-        many.extend(fields.iter().map(|(known, _)| known.clone()));
+        many.extend(fields.iter().map(|(known, _)| known.as_ref().into()));
     }
-    !many.insert(name.clone())
+    !many.insert(name.into())
 }
 
 /// Reads a field's name.

@@ -13,8 +13,9 @@
 //!   target); inside `apns.payload`, `fcm` and `webpush` anything goes.
 //! - A field twice in one object is an error at every depth, the passed-through sections included: of two values, which
 //!   one was meant?
+//! - Numbers in passed-through sections are 64-bit integers or floats; a longer one loses digits, as in JavaScript.
 //! - `null` is as good as the field's absence where the field is optional, and so is an empty object.
-//! - One bad address is [`Target::Bad`](super::Target::Bad), that push's outcome; a target that names no provider, or
+//! - One bad address is [`Target::Bad`], that push's outcome; a target that names no provider, or
 //!   two, can't be any push's outcome and is the job's error.
 
 mod address;
@@ -26,7 +27,7 @@ mod nearest;
 mod path;
 mod show;
 
-use super::Job;
+use super::{Job, Target};
 use path::Path;
 
 /// The largest job: 1 MiB.
@@ -36,6 +37,17 @@ pub const MAX_JOB_BYTES: usize = 1 << 20;
 pub const MAX_TARGETS: usize = 1000;
 
 /// Why a job can't be read; it becomes a dead letter with this reason and path.
+///
+/// | reason | what is wrong |
+/// | --- | --- |
+/// | `too_large`, `empty`, `not_utf8`, `not_json`, `trailing_data`, `too_deep` | the document |
+/// | `wrong_type` | another JSON type is wanted there |
+/// | `unknown_field`, `duplicate_field`, `missing_field`, `reserved_field` | a field that may not, or must, be there |
+/// | `empty_value`, `too_long`, `out_of_range`, `bad_value` | a value outside its bounds |
+/// | `no_target`, `too_many_targets`, `bad_target` | `to` has none, over 1,000, or one that doesn't name its one provider |
+/// | `nothing_to_send` | no notification, data or provider's section |
+///
+/// What stood in the job is shown cut short, what stood in `to` not at all: an error never holds a whole address.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct BadJob {
     /// In snake_case, for machines: `not_json`, `unknown_field`, `wrong_type`, …
@@ -81,6 +93,17 @@ pub struct Defaults<'a> {
 /// [`BadJob`] with the first offending field; nothing of the job is kept.
 pub fn decode(body: &[u8], defaults: Defaults<'_>) -> Result<Job, BadJob> {
     fields::job(document::parse(text(body)?)?, defaults)
+}
+
+/// Reads one address, as it stands in a job's `to` or an outcome's `target`.
+///
+/// Like there, an address that names its provider and is none is [`Target::Bad`], not an error.
+impl std::str::FromStr for Target {
+    type Err = BadJob;
+
+    fn from_str(json: &str) -> Result<Self, BadJob> {
+        address::target(&Path::Root, &document::parse(text(json.as_bytes())?)?)
+    }
 }
 
 fn text(body: &[u8]) -> Result<&str, BadJob> {

@@ -9,7 +9,8 @@
 //! | `apns-expiration` | the push's deadline on the wall clock; 0 for a push that has one attempt |
 //! | `apns-collapse-id` | the job's collapse key |
 //!
-//! A header that the caller set wins. The body is rendered once per job and shared.
+//! A header that the caller set wins. The body is rendered once per job and shared. A job that names one token twice makes
+//! two pushes with one `apns-id`.
 
 use std::time::Duration;
 
@@ -41,7 +42,8 @@ const IDS: Uuid = Uuid::from_u128(0x7d1e_5a3c_94b0_4f6e_8c21_6b0f_2d97_e4a8);
 /// Puts one attempt, without authorization. `left` is what is left of the push's time to live, `topic` the app's bundle id.
 ///
 /// # Errors
-/// `rejected`, with Tidegate's own reason: `bad_target`, `nothing_to_send`, `payload_too_large`, `bad_header`.
+/// `rejected`, with Tidegate's own reason: `bad_target`, `nothing_to_send`, `bad_priority`, `payload_too_large`,
+/// `bad_header`.
 pub(super) fn request(push: &Push, left: Duration, now: UnixMillis, topic: &str) -> Result<Request, Verdict> {
     let Target::Apns(token) = push.target() else { return Err(rejected("bad_target")) };
     let job = &push.envelope.job;
@@ -54,6 +56,10 @@ pub(super) fn request(push: &Push, left: Duration, now: UnixMillis, topic: &str)
         Kind::Alert => "alert",
         Kind::Background => "background",
     });
+    // Apple refuses it for sure, and slows the connection for each refusal.
+    if push_type == "background" && said.header(&PRIORITY).is_some_and(|priority| priority != "5") {
+        return Err(rejected("bad_priority"));
+    }
     let body = push.envelope.rendered(Provider::Apns, payload::render).clone();
     if body.len() > largest(push_type) {
         return Err(rejected("payload_too_large"));
@@ -159,7 +165,8 @@ impl Derived<'_> {
 }
 
 fn value(text: &str) -> Option<HeaderValue> {
-    HeaderValue::from_str(text).or_else(|_| HeaderValue::from_bytes(text.as_bytes())).ok()
+    // As bytes: a collapse key may be any UTF-8, which HTTP calls opaque (RFC 9110, section 5.5).
+    HeaderValue::from_bytes(text.as_bytes()).ok()
 }
 
 /// A header whose value no other push has must not enter HPACK's dynamic table: Apple's holds 4096 bytes, and would

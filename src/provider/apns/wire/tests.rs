@@ -219,6 +219,9 @@ fn a_push_that_is_not_apples_or_says_nothing_is_rejected() {
     );
     let for_android = json!({"id": "1", "app": "a", "to": to(), "fcm": {"data": {"k": "v"}}});
     assert_eq!(refused(&push(&for_android)), "nothing_to_send");
+    let urgent =
+        json!({"id": "1", "app": "a", "to": to(), "data": {"k": "v"}, "apns": {"headers": {"apns-priority": 10}}});
+    assert_eq!(refused(&push(&urgent)), "bad_priority", "only data is a background push");
 }
 
 #[test]
@@ -260,6 +263,18 @@ proptest::proptest! {
             let sent = request.headers[name.as_str()].as_bytes();
             proptest::prop_assert!(sent.iter().all(|byte| *byte >= b' ' && *byte != 0x7f));
             proptest::prop_assert!(sent.eq_ignore_ascii_case(value.as_str().unwrap().as_bytes()));
+        }
+    }
+    /// S5: the same for the collapse key.
+    #[test]
+    fn no_collapse_key_escapes_its_header(key: String) {
+        let job = json!({"id": "1", "app": "a", "to": to(), "data": {"k": "v"}, "collapse_key": key});
+        let read = crate::job::decode(job.to_string().as_bytes(), crate::job::Defaults::default());
+        let fits = (1..=64).contains(&key.len()) && !key.chars().any(char::is_control);
+        proptest::prop_assert_eq!(read.is_ok(), fits);
+        if fits {
+            let sent = put(&push(&job)).headers[COLLAPSE_ID].clone();
+            proptest::prop_assert_eq!(sent.as_bytes(), key.as_bytes());
         }
     }
 }

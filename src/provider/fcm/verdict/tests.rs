@@ -128,7 +128,7 @@ fn every_row_of_the_table() {
     check(404, "NOT_FOUND", &[], "unregistered, alert", "NOT_FOUND");
     // Too much.
     let exceeded = code("QUOTA_EXCEEDED");
-    check(429, "RESOURCE_EXHAUSTED", &[exceeded.clone()], "again after 60s, slow 60s", "QUOTA_EXCEEDED");
+    check(429, "RESOURCE_EXHAUSTED", std::slice::from_ref(&exceeded), "again after 60s, slow 60s", "QUOTA_EXCEEDED");
     check(
         429,
         "RESOURCE_EXHAUSTED",
@@ -213,5 +213,25 @@ proptest::proptest! {
         let mut answer = answer(status, &[], "");
         answer.body = body.into();
         proptest::prop_assert_eq!(read(&answer, NOW).status, Some(status));
+    }
+
+    /// The same for what looks like FCM's error and has something else in its places.
+    #[test]
+    fn no_shape_panics(
+        status in 400_u16..600,
+        kind in "google.(rpc.(BadRequest|QuotaFailure|RetryInfo)|firebase.fcm.v1.(FcmError|ApnsError))",
+        name in "(errorCode|statusCode|reason|fieldViolations|violations|retryDelay)",
+        place in 0_usize..12,
+        number: i64,
+        text: String,
+    ) {
+        let odd = [
+            json!(null), json!(number), json!(text), json!(format!("{number}s")), json!([text]), json!({"field": number}),
+            json!([{"field": text}]), json!([[number]]), json!([{"subject": null}]), json!(true), json!(1e300), json!("1e99s"),
+        ];
+        let details = [code("INTERNAL"), detail(&kind, json!({name: odd[place]}))];
+        let verdict = read(&answer(status, &[], &body(status, &text, &text, &details)), NOW);
+        proptest::prop_assert_eq!(verdict.status, Some(status));
+        proptest::prop_assert!(verdict.reason.is_some_and(|reason| reason.len() <= 128));
     }
 }
