@@ -113,7 +113,7 @@ impl Pool {
         })
     }
 
-    /// How many requests could be sent now.
+    /// How many requests could be sent now. It can shrink at any time by what the server says.
     #[must_use]
     pub fn room(&self) -> usize {
         self.connections.iter().map(|connection| connection.room(&self.options)).sum()
@@ -156,7 +156,8 @@ impl Pool {
     /// Sends a request on the connection that has the most room.
     ///
     /// # Errors
-    /// The request itself, if there is no [room](Self::room).
+    /// The request itself, if there is no [room](Self::room). That can be so right after there was some: the server may
+    /// have gone away or lowered its limit in between.
     #[expect(clippy::result_large_err, reason = "the request goes back by value, to be sent later")]
     pub fn send(&mut self, request: Request) -> Result<Attempt, Request> {
         let options = &self.options;

@@ -157,3 +157,6 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Driver<S> {
         None
     }
 }
+
+#[cfg(test)]
+mod tests;
