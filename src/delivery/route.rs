@@ -96,6 +96,16 @@ async fn sleep_until(at: Option<Instant>) {
     }
 }
 
+/// What became of the beginning of an attempt.
+enum Begun {
+    /// It is under way.
+    Sent,
+    /// The push came to an end, or to another turn, without a stream.
+    Ended,
+    /// No stream is free after all; the push waits at the head of the buffer.
+    NoRoom,
+}
+
 type Attempt = BoxFuture<'static, (Push, Finished)>;
 
 struct Route {
@@ -156,8 +166,10 @@ impl Route {
         room = room.min(self.pool.room());
         while room > 0 {
             let Some(push) = self.shelf.take(now).or_else(|| self.buffer.pop_front()) else { break };
-            if self.attempt(push, now) {
-                room -= 1;
+            match self.attempt(push, now) {
+                Begun::Sent => room -= 1,
+                Begun::Ended => {}
+                Begun::NoRoom => break,
             }
         }
         let waiting = self.buffer.len() + usize::from(self.shelf.has_due(now));
@@ -166,30 +178,34 @@ impl Route {
         }
     }
 
-    /// Puts one push on the wire; false if it came to an end without using a stream.
-    fn attempt(&mut self, mut push: Push, now: Instant) -> bool {
+    /// Puts one push on the wire, if it still should go and a stream is still there.
+    fn attempt(&mut self, mut push: Push, now: Instant) -> Begun {
         if !push.envelope.is_live() {
-            return false;
+            return Begun::Ended;
         }
         let left = push.envelope.deadline(self.settings.default_ttl).saturating_duration_since(now);
         if left.is_zero() {
             let reason = Some("ttl_passed".into());
             self.end(push, OutcomeKind::Expired, reason, &Verdict::of(Fate::Rejected));
-            return false;
+            return Begun::Ended;
         }
         let request = match self.protocol.request(&push, left, UnixMillis::now()) {
             Ok(request) => request,
             Err(verdict) => {
                 self.dispose(push, &verdict, false, now);
-                return false;
+                return Begun::Ended;
             }
         };
+        // The server may have said GOAWAY, or lowered its limit, since the room was looked at.
+        let Ok(attempt) = self.pool.send(request) else {
+            self.buffer.push_front(push);
+            return Begun::NoRoom;
+        };
         self.gate.take(1, now);
-        let attempt = self.pool.send(request).unwrap_or_else(|_| unreachable!("the pool has room"));
         push.attempts = push.attempts.saturating_add(1);
         self.attempts += 1;
         self.in_flight.push(Box::pin(attempt.map(|finished| (push, finished))));
-        true
+        Begun::Sent
     }
 
     /// Says upstream how many pushes are wanted.
