@@ -23,6 +23,7 @@ fn restless(full: u32) -> Faults {
             code: 0,
             unprocessed: 3,
             linger: false,
+            twice: false,
         }),
         reset: Some(Reset { share: 0.01, code: ResetCode::RefusedStream }),
         stream_limits: vec![at(4, 1), at(6, full), at(9, 1), at(10, full)],

@@ -46,7 +46,8 @@ async fn simulate(settings: SimulatorSettings, folder: PathBuf) -> Exit {
         Err(error) => return fail(Exit::Unavailable, error),
     };
     let config = folder.join("tidegate.toml");
-    let written = simulator.write_credentials(&folder).and_then(|()| std::fs::write(&config, configuration(&simulator)));
+    let written =
+        simulator.write_credentials(&folder).and_then(|()| std::fs::write(&config, configuration(&simulator)));
     if let Err(error) = written {
         return fail(Exit::Io, format!("{}: {error}", folder.display()));
     }

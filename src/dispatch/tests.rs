@@ -55,7 +55,7 @@ fn flow_2_1_an_idle_share_is_used_and_high_goes_next() {
 fn flow_2_2_routes_do_not_mix() {
     let (mut lanes, now) = (lanes(), Instant::now());
     fill(&mut lanes, Lane::Normal, 10, now);
-    lanes.admit(draft(99, 1).to_fcm().seal().push(0), now).map_err(|exit| exit.why).expect("it has a route");
+    lanes.admit(draft(99, 1).addressed_to_fcm().seal().push(0), now).map_err(|exit| exit.why).expect("it has a route");
     assert_eq!(lanes.active().collect::<Vec<_>>(), [APNS, FCM]);
     assert_eq!(take(&mut lanes, FCM, 10, now).len(), 1);
     assert_eq!(lanes.active().collect::<Vec<_>>(), [APNS]);

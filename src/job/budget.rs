@@ -30,7 +30,8 @@ impl MemoryBudget {
     pub fn charge(self: &Arc<Self>, bytes: usize) -> Charge {
         self.bytes.fetch_add(bytes, Ordering::Relaxed);
         let mean = self.mean.load(Ordering::Relaxed);
-        self.mean.store((mean * 15 + bytes).div_ceil(16), Ordering::Relaxed);
+        // Falls slowly, rises at once: a turn to large jobs is felt with the first of them.
+        self.mean.store(((mean * 15 + bytes) / 16).max(bytes / 2), Ordering::Relaxed);
         Charge { budget: Arc::clone(self), bytes }
     }
 
@@ -63,5 +64,24 @@ pub struct Charge {
 impl Drop for Charge {
     fn drop(&mut self) {
         self.budget.bytes.fetch_sub(self.bytes, Ordering::Relaxed);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn demand_is_cut_by_what_is_held_and_by_how_large_jobs_are() {
+        let budget = MemoryBudget::new(1 << 20);
+        assert_eq!(budget.cap(10_000), 256, "nothing is known of the jobs yet");
+        let held: Vec<Charge> = (0..100).map(|_| budget.charge(1 << 10)).collect();
+        assert_eq!(budget.bytes(), 100 << 10);
+        assert!(budget.cap(10_000) > 800, "{}", budget.cap(10_000));
+        let large = budget.charge(512 << 10);
+        assert_eq!(budget.cap(10_000), 1, "a large job is felt at once");
+        drop(large);
+        drop(held);
+        assert_eq!((budget.bytes(), budget.cap(2)), (0, 2));
     }
 }

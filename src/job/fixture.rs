@@ -5,9 +5,11 @@ use std::sync::{Arc, Mutex};
 use std::time::Instant;
 
 use bytes::Bytes;
+use serde_json::Value;
 
 use super::{
-    Acknowledger, Envelope, FcmTarget, Job, Lane, Origin, Receipt, RouteId, Routes, SourceName, Target, UnixMillis,
+    Acknowledger, Defaults, Envelope, FcmTarget, Job, Lane, Origin, Push, Receipt, RouteId, Routes, SourceName, Target,
+    UnixMillis, decode,
 };
 
 /// Remembers what was settled and what was given back, in order.
@@ -31,6 +33,9 @@ impl Acknowledger for Remembers {
         !self.lost.load(Ordering::Relaxed)
     }
 }
+
+/// When all these jobs were accepted: 2026-11-24T14:50:00.123Z (`accepted`, on our own clock, is now).
+pub(crate) const ACCEPTED_AT: UnixMillis = UnixMillis(1_795_531_800_123);
 
 /// A job in the making.
 pub(crate) struct Draft {
@@ -56,20 +61,36 @@ pub(crate) fn draft(tag: u64, targets: usize) -> Draft {
         webpush: None,
         traceparent: None,
     };
-    let origin = Origin {
+    let origin = origin(tag, Bytes::from_static(b"{}"));
+    Draft { job, origin, routes: [Some(RouteId(0)), Some(RouteId(1)), None] }
+}
+
+fn origin(tag: u64, body: Bytes) -> Origin {
+    Origin {
         source: SourceName::Amqp,
-        queue: "jobs".into(),
+        queue: "tidegate.jobs.normal".into(),
         receipt: Receipt { acknowledger: Arc::new(Remembers::default()), tag },
-        body: Bytes::from_static(b"{}"),
-        accepted_at: UnixMillis::now(),
+        body,
+        accepted_at: ACCEPTED_AT,
         accepted: Instant::now(),
         deadline: None,
         attempts: 0,
         lane: Lane::Normal,
         selected: None,
         exhausted: false,
-    };
-    Draft { job, origin, routes: [Some(RouteId(0)), Some(RouteId(1)), None] }
+    }
+}
+
+/// Accepts a job as it would be written, by `lane`; its app has no routes.
+pub(crate) fn envelope(job: &Value, lane: Lane) -> Arc<Envelope> {
+    let body = Bytes::from(job.to_string());
+    let job = decode(&body, Defaults::default()).expect("a good job");
+    Draft { job, origin: origin(1, body), routes: [None; 3] }.lane(lane).seal()
+}
+
+/// The first push of a job that came by the normal lane.
+pub(crate) fn push(job: &Value) -> Push {
+    envelope(job, Lane::Normal).push(0)
 }
 
 impl Draft {
@@ -78,7 +99,7 @@ impl Draft {
         self
     }
 
-    pub(crate) fn to_fcm(mut self) -> Self {
+    pub(crate) fn addressed_to_fcm(mut self) -> Self {
         for target in &mut self.job.to {
             *target = Target::Fcm(FcmTarget::Token("a-token".into()));
         }

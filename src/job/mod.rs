@@ -18,8 +18,6 @@ mod envelope;
 #[cfg(test)]
 pub(crate) mod fixture;
 mod lane;
-#[cfg(test)]
-pub(crate) mod sample;
 mod schema;
 mod target;
 mod wire;

@@ -126,9 +126,11 @@ pub(super) struct Stop {
     pub(super) credentials: CancellationToken,
 }
 
-type Lanes<T> = (Lane, Inlet<T>);
+type JobOutlet = Outlet<Arc<Envelope>>;
+type JobInlet = Inlet<Arc<Envelope>>;
 
-fn lane_links() -> ([Outlet<Arc<Envelope>>; 3], Vec<Lanes<Arc<Envelope>>>) {
+/// A link for each lane: the source's ends, and the dispatch's.
+fn lane_links() -> ([JobOutlet; 3], Vec<(Lane, JobInlet)>) {
     // Each lane's link has a bell of its own: the source waits on each by itself.
     let mut inlets = Vec::new();
     let outlets = Lane::ALL.map(|lane| {

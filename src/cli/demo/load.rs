@@ -59,7 +59,7 @@ fn lane_of(nth: u64) -> Lane {
 /// A chat message or an offer; every second job's targets are Apple's, the others Google's.
 fn job(nth: u64, id: &str, targets: u64) -> Bytes {
     let app = APPS[usize::from((nth / 2) % 2 == 1)];
-    let apple = nth % 2 == 0;
+    let apple = nth.is_multiple_of(2);
     let mut json = format!(
         r#"{{"id":"{id}","app":"{app}","ttl":3600,"notification":{{"title":"Mina","body":"See you at eight?"}},"data":{{"channel":"{}"}},"to":["#,
         nth % 1000

@@ -1,9 +1,9 @@
 //! `[http]`.
 
 use super::{Meaning, is_token};
-use crate::pipeline::HttpSettings;
 use crate::config::section::Section;
 use crate::config::value::Value;
+use crate::pipeline::HttpSettings;
 
 impl Meaning<'_> {
     pub(super) fn http(&mut self, section: &Section) -> Option<HttpSettings> {

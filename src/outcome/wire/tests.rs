@@ -3,7 +3,7 @@
 use serde_json::json;
 
 use super::*;
-use crate::job::sample::push;
+use crate::job::fixture::push;
 use crate::outcome::Outcome;
 
 fn ended(target: &Value, outcome: Outcome) -> String {

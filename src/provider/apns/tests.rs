@@ -4,7 +4,7 @@ use secrecy::SecretString;
 use serde_json::json;
 
 use super::*;
-use crate::job::sample;
+use crate::job::fixture;
 use crate::provider::Endpoint;
 use crate::verdict::RouteEffect;
 
@@ -34,7 +34,7 @@ fn token() -> ApnsCredential {
 
 fn put(apns: &Apns, now: UnixMillis) -> Request {
     let push =
-        sample::push(&json!({"id": "1", "app": "chat", "to": [{"apns": "5f3ae1"}], "notification": {"body": "hi"}}));
+        fixture::push(&json!({"id": "1", "app": "chat", "to": [{"apns": "5f3ae1"}], "notification": {"body": "hi"}}));
     apns.request(&push, Duration::from_secs(60), now).expect("a request")
 }
 

@@ -12,7 +12,7 @@ use tokio::sync::Semaphore;
 
 use super::*;
 use crate::flow::Backoff;
-use crate::job::sample;
+use crate::job::fixture;
 use crate::provider::Endpoint;
 
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -136,7 +136,7 @@ async fn until_ready(fcm: &Fcm) {
 
 fn authorization(fcm: &Fcm) -> Result<String, Verdict> {
     let push =
-        sample::push(&json!({"id": "1", "app": "chat", "to": [{"fcm": "dXyz"}], "notification": {"body": "hi"}}));
+        fixture::push(&json!({"id": "1", "app": "chat", "to": [{"fcm": "dXyz"}], "notification": {"body": "hi"}}));
     let request = fcm.request(&push, Duration::from_secs(60), UnixMillis::now())?;
     assert!(request.headers[AUTHORIZATION].is_sensitive());
     Ok(request.headers[AUTHORIZATION].to_str().expect("ASCII").to_owned())

@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use super::*;
 use crate::job::Lane;
-use crate::job::sample::{ACCEPTED_AT, envelope, push};
+use crate::job::fixture::{ACCEPTED_AT, envelope, push};
 
 const HOUR: Duration = Duration::from_secs(3600);
 
