@@ -63,8 +63,14 @@ async fn serve(settings: &Settings) -> Exit {
     ended
 }
 
-async fn run(pipeline: Pipeline, deadline: Duration, signals: &mut Signals) -> Exit {
-    signals.stop().await;
+async fn run(mut pipeline: Pipeline, deadline: Duration, signals: &mut Signals) -> Exit {
+    tokio::select! {
+        () = signals.stop() => {}
+        bug = pipeline.broken() => {
+            tracing::error!(bug, "ending: this is a bug; unsettled jobs come again");
+            return Exit::Bug;
+        }
+    }
     tracing::info!(
         ?deadline,
         "draining: finishing what is in flight, returning the rest; a second signal ends it at once"

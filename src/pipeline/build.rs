@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Instant;
 
+use futures::stream::FuturesUnordered;
 use tokio::sync::{Notify, mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
@@ -49,7 +50,7 @@ impl Pipeline {
         let doorbell = Arc::new(Notify::new());
         let (resolutions_in, resolutions) = mpsc::channel(RESOLUTIONS);
         let (exits_in, exits) = mpsc::channel(RESOLUTIONS);
-        let mut tasks = Vec::new();
+        let tasks = FuturesUnordered::new();
         let mut doors = Vec::new();
         let mut statuses = Vec::new();
         for route in routes {

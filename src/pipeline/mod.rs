@@ -12,6 +12,7 @@ mod view;
 
 use std::time::Duration;
 
+use futures::stream::{FuturesUnordered, StreamExt};
 use tokio::task::JoinHandle;
 
 use crate::source::amqp::AmqpSource;
@@ -31,7 +32,8 @@ pub struct Pipeline {
     view: View,
     source: Option<AmqpSource>,
     stop: Stop,
-    tasks: Vec<JoinHandle<()>>,
+    /// The dispatch and the deliveries: none ends before it is told to.
+    tasks: FuturesUnordered<JoinHandle<()>>,
     settlement: JoinHandle<()>,
     threads: Threads,
 }
@@ -75,13 +77,26 @@ impl Pipeline {
         self.view.clone()
     }
 
+    /// Waits for what must not happen: a task that ends without having been told to, because of a bug. What it held is
+    /// unsettled; the process should end, and everything comes again. Cancel-safe.
+    pub async fn broken(&mut self) -> String {
+        let ended = tokio::select! {
+            Some(ended) = self.tasks.next() => ended,
+            ended = &mut self.settlement => ended,
+        };
+        match ended {
+            Ok(()) => "a stage ended by itself".to_owned(),
+            Err(panic) => format!("a stage panicked: {panic}"),
+        }
+    }
+
     /// Ends it: takes nothing more, finishes what is in flight within `deadline`, returns the rest, settles, closes.
     pub async fn drain(self, deadline: Duration) -> Drained {
         let Self { source, stop, tasks, settlement, threads, .. } = self;
         let give_up = tokio::time::Instant::now() + deadline;
         stop.intake.cancel();
         stop.dispatch.cancel();
-        let mut ended = futures::future::join_all(tasks);
+        let mut ended = tasks.collect::<Vec<_>>();
         let clean = tokio::time::timeout_at(give_up, &mut ended).await.is_ok();
         if !clean {
             stop.abandon.cancel();
