@@ -74,9 +74,12 @@ pub(super) fn unreadable(
     to_dead(names, queue, kept, body)
 }
 
-/// A job, as a caller publishes it.
+/// A job, as a caller publishes it; AMQP's own timestamp has whole seconds, our header says it to the millisecond.
 pub(super) fn job(names: &Names, lane: Lane, id: &str, body: Bytes, now: UnixMillis) -> Message {
+    let mut headers = FieldTable::default();
+    headers.insert(names::ACCEPTED_AT.into(), millis(now));
     let properties = BasicProperties::default()
+        .with_headers(headers)
         .with_content_type("application/json".into())
         .with_delivery_mode(PERSISTENT)
         .with_message_id(short(id))
