@@ -44,7 +44,8 @@ async fn promise_07_rates_retry_after_and_stream_limits_are_kept() {
     let world = World::start(settings).await;
     let config = world.config("");
     let text = std::fs::read_to_string(&config).expect("it was written");
-    let text = text.replace("topic = \"com.example.chat\"", "topic = \"com.example.chat\"\nrate = \"500/s\"\nburst = 50");
+    let text =
+        text.replace("topic = \"com.example.chat\"", "topic = \"com.example.chat\"\nrate = \"500/s\"\nburst = 50");
     std::fs::write(&config, text).expect("it is written");
     world.publish(Lane::Normal, (0..APPLE).map(|nth| job(nth, true))).await;
     world.publish(Lane::High, (0..GOOGLE).map(|nth| job(APPLE + nth, false))).await;

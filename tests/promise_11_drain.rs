@@ -89,3 +89,28 @@ async fn promise_11_a_second_signal_ends_it_at_once() {
     })
     .await;
 }
+
+/// A webhook that never answers holds back settlement; the drain ends by its deadline all the same, and nothing is lost.
+#[tokio::test(flavor = "multi_thread")]
+async fn promise_11_a_sink_that_hangs_does_not_hang_the_drain() {
+    let world = loaded(Duration::from_millis(1)).await;
+    let silent = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+    let hook = silent.local_addr().expect("it is bound");
+    let more = format!(
+        "[limits]\ndrain_timeout = \"1s\"\n[outcomes]\namqp = false\npublish = [\"delivered\"]\nwebhook = \"http://{hook}/\""
+    );
+    let config = world.config(&more);
+    let mut served = Served::start(&config).await;
+    // Without an ack the source stays on probation: that is all it takes.
+    until("the first window is delivered and waits for the webhook", MINUTE, || async {
+        let ledger = world.simulator.ledger().await;
+        (ledger.apns.accepted + ledger.fcm.accepted >= 32).then_some(())
+    })
+    .await;
+    served.terminate();
+    assert_eq!(served.ended(MINUTE).await, 75);
+    until("all jobs are back: none was told, so none was settled", MINUTE, || async {
+        (world.depth("tidegate.jobs.normal").await == JOBS as u32).then_some(())
+    })
+    .await;
+}

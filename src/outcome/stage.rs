@@ -278,3 +278,6 @@ fn event(ended: &Ended) -> Event {
         json: wire::to_json(ended),
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -13,7 +13,8 @@ mod view;
 use std::time::Duration;
 
 use futures::stream::{FuturesUnordered, StreamExt};
-use tokio::task::JoinHandle;
+use tokio::task::{AbortHandle, JoinHandle};
+use tokio::time::{Instant, timeout, timeout_at};
 
 use crate::source::amqp::AmqpSource;
 use crate::telemetry::RouteLabel;
@@ -23,6 +24,9 @@ use threads::Threads;
 pub use http::HttpSettings;
 pub use settings::{AppSettings, LimitSettings, Settings};
 pub use view::{Status, View};
+
+/// How long the stages may take to let go of what they hold, after the deadline.
+const LETTING_GO: Duration = Duration::from_secs(1);
 
 /// How long the settlement may take after the deadline: retries, events and acks of what had ended by then.
 const LAST_WORDS: Duration = Duration::from_secs(10);
@@ -92,22 +96,29 @@ impl Pipeline {
 
     /// Ends it: takes nothing more, finishes what is in flight within `deadline`, returns the rest, settles, closes.
     pub async fn drain(self, deadline: Duration) -> Drained {
-        let Self { source, stop, tasks, settlement, threads, .. } = self;
-        let give_up = tokio::time::Instant::now() + deadline;
+        let Self { source, stop, tasks, mut settlement, threads, .. } = self;
+        let give_up = Instant::now() + deadline;
         stop.intake.cancel();
         stop.dispatch.cancel();
+        let aborts: Vec<AbortHandle> = tasks.iter().map(JoinHandle::abort_handle).collect();
         let mut ended = tasks.collect::<Vec<_>>();
-        let clean = tokio::time::timeout_at(give_up, &mut ended).await.is_ok();
+        let clean = timeout_at(give_up, &mut ended).await.is_ok();
         if !clean {
             stop.abandon.cancel();
-            ended.await;
+            if timeout(LETTING_GO, &mut ended).await.is_err() {
+                // One waits for a settlement that waits for a sink: nothing of it is settled, all of it comes again.
+                aborts.iter().for_each(AbortHandle::abort);
+                ended.await;
+            }
         }
-        let settled = tokio::time::timeout_at(give_up.max(tokio::time::Instant::now()) + LAST_WORDS, settlement).await;
+        let last_words = give_up.max(Instant::now()) + LAST_WORDS;
+        let settled = timeout_at(last_words, &mut settlement).await.is_ok();
+        settlement.abort();
         if let Some(source) = source {
             source.close().await;
         }
         stop.credentials.cancel();
         drop(threads);
-        if clean && settled.is_ok() { Drained::Clean } else { Drained::WorkLeft }
+        if clean && settled { Drained::Clean } else { Drained::WorkLeft }
     }
 }
