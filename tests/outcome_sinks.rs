@@ -12,7 +12,8 @@ use tidegate::outcome::{Event, FileSink, OutcomeKind, Sink, WebhookSettings, Web
 
 fn events(from: usize, count: usize) -> Vec<Event> {
     let json = |nth| Bytes::from(format!(r#"{{"job":"{nth}"}}"#));
-    let event = |nth| Event { app: "chat".into(), provider: Provider::Apns, kind: OutcomeKind::Failed, json: json(nth) };
+    let event =
+        |nth| Event { app: "chat".into(), provider: Provider::Apns, kind: OutcomeKind::Failed, json: json(nth) };
     (from..from + count).map(event).collect()
 }
 
