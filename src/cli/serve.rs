@@ -84,6 +84,10 @@ async fn run(mut pipeline: Pipeline, deadline: Duration, signals: &mut Signals) 
             tracing::info!("drained");
             Exit::Done
         }
+        Drained::Broken => {
+            tracing::error!("a stage panicked in the drain: this is a bug; unsettled jobs come again");
+            Exit::Bug
+        }
         Drained::WorkLeft => {
             tracing::warn!("ended with work left; it was returned to its source and comes again");
             Exit::WorkLeft

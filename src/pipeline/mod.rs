@@ -13,7 +13,7 @@ mod view;
 use std::time::Duration;
 
 use futures::stream::{FuturesUnordered, StreamExt};
-use tokio::task::{AbortHandle, JoinHandle};
+use tokio::task::{AbortHandle, JoinError, JoinHandle};
 use tokio::time::{Instant, timeout, timeout_at};
 
 use crate::source::amqp::AmqpSource;
@@ -49,6 +49,8 @@ pub enum Drained {
     Clean,
     /// The deadline passed: what was still in flight was given up, unsettled. It comes again.
     WorkLeft,
+    /// A stage panicked on the way: a bug. What it held is unsettled and comes again.
+    Broken,
 }
 
 /// Why a pipeline can't start. Nothing runs.
@@ -102,23 +104,34 @@ impl Pipeline {
         stop.dispatch.cancel();
         let aborts: Vec<AbortHandle> = tasks.iter().map(JoinHandle::abort_handle).collect();
         let mut ended = tasks.collect::<Vec<_>>();
-        let clean = timeout_at(give_up, &mut ended).await.is_ok();
+        let mut in_time = timeout_at(give_up, &mut ended).await.ok();
+        let clean = in_time.is_some();
         if !clean {
             stop.abandon.cancel();
-            if timeout(LETTING_GO, &mut ended).await.is_err() {
+            in_time = timeout(LETTING_GO, &mut ended).await.ok();
+        }
+        let results = match in_time {
+            Some(results) => results,
+            None => {
                 // One waits for a settlement that waits for a sink: nothing of it is settled, all of it comes again.
                 aborts.iter().for_each(AbortHandle::abort);
-                ended.await;
+                ended.await
             }
-        }
+        };
         let last_words = give_up.max(Instant::now()) + LAST_WORDS;
-        let settled = timeout_at(last_words, &mut settlement).await.is_ok();
+        let settled = timeout_at(last_words, &mut settlement).await;
         settlement.abort();
+        let panicked = |ended: &Result<(), JoinError>| ended.as_ref().is_err_and(JoinError::is_panic);
         if let Some(source) = source {
             source.close().await;
         }
         stop.credentials.cancel();
         drop(threads);
-        if clean && settled { Drained::Clean } else { Drained::WorkLeft }
+        match settled {
+            _ if results.iter().any(panicked) => Drained::Broken,
+            Ok(ended) if panicked(&ended) => Drained::Broken,
+            Ok(_) if clean => Drained::Clean,
+            _ => Drained::WorkLeft,
+        }
     }
 }

@@ -8,9 +8,18 @@ use tracing_subscriber::fmt::writer::MakeWriter;
 /// The variable that sets the filter, as `tracing` spells it: `debug`, `tidegate::delivery=trace`, …
 const FILTER: &str = "TIDEGATE_LOG";
 
+/// Libraries that print what passes through them, bodies and headers, at their most verbose: never below `info`, whatever
+/// the filter says.
+const DISCREET: [&str; 7] = ["lapin", "amq_protocol", "h2", "hyper", "hyper_util", "rustls", "reqwest"];
+
+fn discreet(filter: EnvFilter) -> EnvFilter {
+    let info = |library: &str| format!("{library}=info").parse().expect("it is a directive");
+    DISCREET.into_iter().fold(filter, |filter, library| filter.add_directive(info(library)))
+}
+
 /// Starts logging to standard error. Called once, by the binary. `quiet` is the filter where the variable is not set.
 pub fn start_logging(quiet: &str) {
-    let filter = EnvFilter::try_from_env(FILTER).unwrap_or_else(|_| EnvFilter::new(quiet));
+    let filter = discreet(EnvFilter::try_from_env(FILTER).unwrap_or_else(|_| EnvFilter::new(quiet)));
     let terminal = std::io::stderr().is_terminal();
     let colour = terminal && std::env::var_os("NO_COLOR").is_none();
     let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(colour);
@@ -23,6 +32,6 @@ pub fn start_logging_to<W>(filter: &str, writer: W)
 where
     W: for<'a> MakeWriter<'a> + Send + Sync + 'static,
 {
-    let log = tracing_subscriber::fmt().with_env_filter(EnvFilter::new(filter)).with_writer(writer);
+    let log = tracing_subscriber::fmt().with_env_filter(discreet(EnvFilter::new(filter))).with_writer(writer);
     let _ = log.json().flatten_event(true).try_init();
 }

@@ -53,11 +53,17 @@ impl Sink for FileSink {
 }
 
 fn append(path: &Path, lines: &[u8]) -> std::io::Result<()> {
-    if let Some(folder) = path.parent() {
+    if let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
         std::fs::create_dir_all(folder)?;
     }
     let mut file = OpenOptions::new().create(true).append(true).open(path)?;
     let end = file.seek(SeekFrom::End(0))?;
+    if end == 0
+        && let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty())
+    {
+        // A new file's name is durable when its folder is.
+        File::open(folder)?.sync_all()?;
+    }
     let written = file.write_all(lines).and_then(|()| file.sync_data());
     if written.is_err() {
         undo(&file, end);

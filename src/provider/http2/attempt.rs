@@ -98,6 +98,9 @@ impl Attempt {
         };
         if let Some(slot) = &self.slot {
             slot.line().prove();
+            if !head.status.is_server_error() {
+                slot.line().serve();
+            }
         }
         Answer { status: head.status, headers: head.headers, body: body.freeze() }
     }

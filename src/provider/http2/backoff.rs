@@ -1,7 +1,8 @@
 //! When the next connection may be opened.
 //!
 //! A failure closes the door for 1 s, doubling to 60 s, the second half of it jittered. What counts as success is not
-//! a handshake but an answer: a server that lets everybody in and throws everybody out must not be stormed either.
+//! a handshake but an answer, and not any answer: a server that lets everybody in and throws everybody out, or answers
+//! everybody that it can't, must not be stormed either.
 
 use std::time::Duration;
 
@@ -20,14 +21,14 @@ pub(super) struct ConnectBackoff {
 }
 
 impl ConnectBackoff {
-    /// A connection failed, or ended before it had answered anything. `sample` in `0.0..1.0`.
+    /// A connection failed, ended before it had answered anything, or had to be given up for its answers. `sample` in `0.0..1.0`.
     pub(super) fn failed(&mut self, now: Instant, sample: f64) {
         self.failures = self.failures.saturating_add(1);
         self.opens_at = Some(now + WINDOW.delay(self.failures, Duration::ZERO, 0.5 + sample / 2.0));
     }
 
-    /// A connection answered.
-    pub(super) fn proven(&mut self) {
+    /// A connection answered, and not with a server's error.
+    pub(super) fn served(&mut self) {
         *self = Self::default();
     }
 
@@ -54,7 +55,7 @@ mod tests {
             door.failed(start, 0.0);
         }
         assert_eq!(door.closed_until(start), Some(start + Duration::from_secs(30)), "never less than half");
-        door.proven();
+        door.served();
         assert_eq!(door.closed_until(start), None);
     }
 }

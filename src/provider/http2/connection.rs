@@ -59,18 +59,18 @@ impl Connection {
         streams.min(if in_flight == 0 { bodies.max(1) } else { bodies })
     }
 
-    /// What an answer, or the lack of one, meant for it.
-    pub(super) fn note(&mut self, effect: ConnectionEffect) {
+    /// What an answer, or the lack of one, meant for it. True if it is given up because of that, by us.
+    pub(super) fn note(&mut self, effect: ConnectionEffect) -> bool {
         match effect {
             ConnectionEffect::Keep => self.suspicions = 0,
-            ConnectionEffect::Retire => self.retire(),
-            ConnectionEffect::Suspect => {
-                self.suspicions += 1;
-                if self.suspicions >= SUSPICIONS {
-                    self.retire();
-                }
-            }
+            ConnectionEffect::Retire => self.suspicions = SUSPICIONS,
+            ConnectionEffect::Suspect => self.suspicions = self.suspicions.saturating_add(1),
         }
+        if self.suspicions < SUSPICIONS || !self.is_in_use() {
+            return false;
+        }
+        self.retire();
+        !self.line.is_going_away() && !self.line.is_closed()
     }
 
     /// It is given nothing new. Once what it carries has ended, h2 closes it by itself, for nobody holds it any more.

@@ -41,6 +41,7 @@ pub(super) struct Line {
     settings_seen: AtomicBool,
     going_away: AtomicBool,
     proven: AtomicBool,
+    served: AtomicBool,
     released: AtomicBool,
     closed: AtomicBool,
     last_words: Mutex<LastWords>,
@@ -67,6 +68,7 @@ impl Line {
             settings_seen: AtomicBool::new(false),
             going_away: AtomicBool::new(false),
             proven: AtomicBool::new(false),
+            served: AtomicBool::new(false),
             released: AtomicBool::new(false),
             closed: AtomicBool::new(false),
             last_words: Mutex::default(),
@@ -176,6 +178,15 @@ impl Line {
 
     pub(super) fn is_proven(&self) -> bool {
         self.proven.load(Ordering::Acquire)
+    }
+
+    /// It has answered with something else than a server's error.
+    pub(super) fn serve(&self) {
+        self.served.store(true, Ordering::Release);
+    }
+
+    pub(super) fn has_served(&self) -> bool {
+        self.served.load(Ordering::Acquire)
     }
 
     /// The pool uses it for nothing new.

@@ -2,6 +2,7 @@
 
 use std::future::pending;
 use std::sync::Arc;
+use std::time::Duration;
 
 use http::uri::Authority;
 use rustls::ClientConfig;
@@ -20,6 +21,9 @@ use super::line::{ConnectionId, Line};
 use super::options::PoolOptions;
 use crate::provider::{Endpoint, Request};
 use crate::verdict::{ConnectionEffect, Sent};
+
+/// How often a lasting lack of connections is told.
+const SAY_EVERY: Duration = Duration::from_secs(60);
 
 /// Why there can be no pool for an endpoint.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -69,6 +73,8 @@ pub struct Pool {
     /// Growth was asked for and not granted: `changed` wakes the owner when it may ask again.
     unmet: bool,
     last_failure: Option<Failure>,
+    /// When an operator was last told that there is no connection.
+    last_said: Option<Instant>,
 }
 
 impl Pool {
@@ -110,6 +116,7 @@ impl Pool {
             last_id: 0,
             unmet: false,
             last_failure: None,
+            last_said: None,
         })
     }
 
@@ -169,7 +176,10 @@ impl Pool {
     /// Notes what an answer, or the lack of one, meant for the connection it came by.
     pub fn note(&mut self, connection: ConnectionId, effect: ConnectionEffect) {
         let Some(connection) = self.connections.iter_mut().find(|known| known.line.id == connection) else { return };
-        connection.note(effect);
+        if connection.note(effect) {
+            // Opening another at once, to hear the same there, would be a storm of connects.
+            self.backoff.failed(Instant::now(), fastrand::f64());
+        }
     }
 
     /// Waits until room may have grown, a connection was opened or lost, or growth that was not granted may be asked
@@ -237,18 +247,26 @@ impl Pool {
     }
 
     fn failed(&mut self, failure: Failure) {
-        tracing::debug!(host = self.destination.host, %failure, "no connection");
-        self.backoff.failed(Instant::now(), fastrand::f64());
+        let now = Instant::now();
+        self.backoff.failed(now, fastrand::f64());
+        if self.last_said.is_none_or(|at| now >= at + SAY_EVERY) {
+            self.last_said = Some(now);
+            let (host, port) = (&self.destination.host, self.destination.port);
+            tracing::warn!(host, port, %failure, "no connection to the provider; trying on");
+        }
         self.last_failure = Some(failure);
     }
 
     /// Settles what the lines say: what was proven, what is going away, what has ended.
     fn sweep(&mut self) {
         for connection in &mut self.connections {
-            if connection.line.is_proven() && !connection.counted {
+            if connection.line.has_served() && !connection.counted {
                 connection.counted = true;
-                self.backoff.proven();
+                self.backoff.served();
                 self.last_failure = None;
+                if self.last_said.take().is_some() {
+                    tracing::info!(host = self.destination.host, "the provider answers again");
+                }
             }
         }
         let mut early = Vec::new();
@@ -256,7 +274,7 @@ impl Pool {
             let ends = connection.line.is_going_away() || connection.line.is_closed();
             if ends && connection.is_in_use() {
                 connection.retire();
-                if !connection.counted {
+                if !connection.line.is_proven() {
                     early.push(Arc::clone(&connection.line));
                 }
             }
