@@ -15,7 +15,8 @@ use std::time::{Duration, Instant};
 use super::RouteSettings;
 use super::reading::{health, is_loss, life, signal};
 use crate::flow::{
-    Breaker, Circuit, CircuitState, Concurrency, Health, Load, MassDeath, Pace, Ramp, Rate, RetryBudget, Ruling, Throttle,
+    Breaker, Circuit, CircuitState, Concurrency, Health, Load, MassDeath, Pace, Ramp, Rate, RetryBudget, Ruling,
+    Throttle,
 };
 use crate::job::{Target, TargetHash};
 use crate::provider::http2::ConnectionId;

@@ -182,8 +182,7 @@ fn flow_3_7_the_shelf_gives_pushes_back_in_time_and_is_bounded() {
 fn flow_3_1_a_throttled_device_waits_and_the_route_does_not() {
     let now = Instant::now();
     let mut gate = gate(None, now);
-    let throttled =
-        Verdict::of(Fate::Retry { after: 5 * SEC, sent: Sent::Refused }).on_route(RouteEffect::SlowDevice);
+    let throttled = Verdict::of(Fate::Retry { after: 5 * SEC, sent: Sent::Refused }).on_route(RouteEffect::SlowDevice);
     let room = gate.room(0, now);
     for _ in 0..100 {
         let _ = note(&mut gate, &throttled, 64, 0.0, now);
@@ -216,8 +215,8 @@ fn flow_3_5_a_failing_provider_withdraws_demand_and_one_push_probes() {
 fn flow_3_5_a_lost_connection_is_one_failure() {
     let now = Instant::now();
     let mut gate = gate(None, now);
-    let lost = Verdict::of(Fate::Retry { after: Duration::ZERO, sent: Sent::Unknown })
-        .on_connection(ConnectionEffect::Retire);
+    let lost =
+        Verdict::of(Fate::Retry { after: Duration::ZERO, sent: Sent::Unknown }).on_connection(ConnectionEffect::Retire);
     for _ in 0..1_000 {
         let _ = note(&mut gate, &lost, 1, 0.0, now);
     }

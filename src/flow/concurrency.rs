@@ -112,12 +112,15 @@ impl Concurrency {
             return;
         }
         if signal == Signal::Accepted {
-            let trend = self.latency.note(round_trip, self.limit, binds, now);
-            if let Trend::Risen { gradient } = trend {
-                #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "0.5 to 1 of a u32")]
-                let limit = (f64::from(self.limit) * gradient) as u32;
-                self.decrease(limit, self.min.max(AGAIN).min(self.limit), now);
-                return;
+            match self.latency.note(round_trip, self.limit, binds, now) {
+                Trend::Flat => {}
+                Trend::Risen { gradient } => {
+                    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "0.5 to 1 of a u32")]
+                    let limit = (f64::from(self.limit) * gradient) as u32;
+                    self.decrease(limit, self.min.max(AGAIN).min(self.limit), now);
+                    return;
+                }
+                Trend::Elsewhere { limit } => self.threshold = self.threshold.max(limit),
             }
         }
         if binds {

@@ -43,11 +43,17 @@ pub(super) enum Trend {
         /// 0.5 to 0.9.
         gradient: f64,
     },
+    /// They had grown, and not by our load: what was taken away for it may come back.
+    Elsewhere {
+        /// The limit before the first decrease.
+        limit: u32,
+    },
 }
 
 /// A rise that we answered with decreases.
 #[derive(Debug, Clone, Copy)]
 struct Rise {
+    first_limit: u32,
     limit: u32,
     seconds: f64,
 }
@@ -106,14 +112,14 @@ impl Latency {
         if !risen {
             return Trend::Flat;
         }
-        let rise = *self.rise.get_or_insert(Rise { limit, seconds: mean });
+        let rise = *self.rise.get_or_insert(Rise { first_limit: limit, limit, seconds: mean });
         if limit <= (rise.limit / 2).max(super::concurrency::AGAIN) {
             if mean > rise.seconds * 0.8 {
                 self.baseline = Some(mean);
                 self.rise = None;
-                return Trend::Flat;
+                return Trend::Elsewhere { limit: rise.first_limit };
             }
-            self.rise = Some(Rise { limit, seconds: mean });
+            self.rise = Some(Rise { limit, seconds: mean, ..rise });
         }
         Trend::Risen { gradient: (TOLERANCE * base / mean).clamp(STEEPEST, FLATTEST) }
     }

@@ -132,7 +132,6 @@ proptest! {
     }
 }
 
-
 fn load(in_flight: u32) -> Load {
     Load { in_flight, held_back: false }
 }
@@ -349,7 +348,9 @@ fn flow_3_1_throttled_devices_are_bounded_in_number() {
 fn flow_3_6_what_the_budget_refuses_waits_as_long_as_the_drought() {
     let start = Instant::now();
     let mut budget = RetryBudget::new(start);
-    let spend = |budget: &mut RetryBudget, now| (0..).take_while(|_| budget.check(0.0, now).map(|()| budget.spend()).is_ok()).count();
+    let spend = |budget: &mut RetryBudget, now| {
+        (0..).take_while(|_| budget.check(0.0, now).map(|()| budget.spend()).is_ok()).count()
+    };
     assert_eq!(spend(&mut budget, start), 200);
     assert_eq!(budget.check(0.0, start), Err(2 * SEC));
     assert_eq!(budget.check(1.0, start), Err(3 * SEC), "spread");

@@ -124,7 +124,10 @@ impl Route {
     fn why(&self, halt: Halt) -> Option<String> {
         match halt {
             Halt::Refused => None,
-            Halt::MassDeath => Some("too many tokens died at once to be believed: is it the right topic, project and environment?".to_owned()),
+            Halt::MassDeath => Some(
+                "too many tokens died at once to be believed: is it the right topic, project and environment?"
+                    .to_owned(),
+            ),
             Halt::Failing => {
                 let failure = self.pool.status().last_failure.unwrap_or_else(|| self.failing.to_string());
                 Some(format!("the provider fails: {failure}"))
