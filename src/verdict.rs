@@ -81,6 +81,9 @@ pub enum RouteEffect {
     SlowDevice,
     /// Something is wrong that an operator should see; pushes go on.
     Alert,
+    /// The same, and it is the address: it lives, for another topic or project. One of them is its caller's mistake,
+    /// many are the operator's, so that they count among the dead (FLOW.md, 3.9).
+    Misaddressed,
     /// The credential or configuration is broken: park the route and raise an alarm.
     Park,
 }

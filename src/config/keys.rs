@@ -268,6 +268,12 @@ const ROUTE: &[Key] = &[
     ),
     key("max_attempts", Kind::Whole { min: 1, max: 100 }, whole(5), "Attempts for one push, the first included."),
     key(
+        "max_dead_percent",
+        Kind::Whole { min: 1, max: 100 },
+        whole(50),
+        "Dead tokens among a minute's answers beyond which they are not believed: a wrong topic looks so. 100: always.",
+    ),
+    key(
         "default_ttl",
         Kind::Duration { min: 0, max: MAX_TTL_SECONDS as u64 * SECOND, grain: SECOND },
         text("24h"),

@@ -9,11 +9,13 @@
 //!                  again later│           │outcome ──▶ settlement
 //! ```
 //!
-//! - [`Gate`] is all of flow control asked in one place: how many may go now, and when to ask again.
+//! - [`Gate`] is all of flow control asked in one place: how many may go now, whether this push may, and when to ask
+//!   again. It reads verdicts for the machines of [`flow`](crate::flow).
 //! - [`Shelf`] holds retries whose delay is short, bounded; longer ones are made durable by the settlement.
 //! - [`run`] is the task. It owns the connections, the attempts under way, the gate and the shelf; nothing is shared.
 
 mod gate;
+mod reading;
 mod route;
 mod settings;
 mod shelf;
@@ -21,7 +23,7 @@ mod status;
 #[cfg(test)]
 mod tests;
 
-pub use gate::Gate;
+pub use gate::{Gate, Halt, Refusal, Tried};
 pub use route::{Delivery, run};
 pub use settings::RouteSettings;
 pub use shelf::Shelf;

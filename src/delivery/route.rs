@@ -12,15 +12,17 @@ use futures::stream::{FuturesUnordered, StreamExt};
 use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
-use super::{Gate, RouteSettings, RouteState, RouteStatus, Shelf};
-use crate::flow::CircuitState;
+use super::{Gate, Halt, Refusal, RouteSettings, RouteStatus, Shelf, Tried};
+use crate::flow::Ruling;
 use crate::job::{Push, UnixMillis};
 use crate::outcome::{Disposition, Ended, Left, Outcome, OutcomeKind, Resolution, SHORT_DELAY, dispose};
+use crate::provider::Protocol;
 use crate::provider::http2::{Finished, Pool};
-use crate::provider::{Credential, Protocol};
 use crate::stage::Inlet;
-use crate::telemetry::{Metrics, RouteGauges, RouteLabel};
-use crate::verdict::{Fate, RouteEffect, Verdict};
+use crate::telemetry::{Metrics, RouteLabel};
+use crate::verdict::{Fate, Reason, Verdict};
+
+mod report;
 
 /// Answers that are worked off before anything else gets a turn.
 const ANSWERS_A_TURN: usize = 256;
@@ -73,7 +75,7 @@ pub async fn run(delivery: Delivery, stop: CancellationToken, abandon: Cancellat
                 Some(chunk) => route.buffer.extend(chunk),
                 None => break,
             },
-            () = route.pool.changed() => {}
+            () = route.pool.changed() => route.connections(),
             Ok(()) = credential.changed() => {
                 let state = credential.borrow_and_update().clone();
                 route.credential(&state);
@@ -125,10 +127,19 @@ struct Route {
     /// What has ended and was not handed over yet.
     ended: Vec<Resolution>,
     credential_expires: Option<UnixMillis>,
+    /// Whether the connections had a stream free when all had gone that may.
+    streams_free: bool,
     /// Why nothing goes out, as far as somebody said so.
     trouble: Option<String>,
+    /// Why the gate was closed when it was last looked at.
+    halt: Option<Halt>,
+    /// What the provider failed with last.
+    failing: Reason,
+    /// Connections in a row that could not be made, as last told to the gate.
+    unreachable: u32,
     attempts: u64,
     retries: u64,
+    put_off: u64,
     draining: bool,
 }
 
@@ -149,9 +160,14 @@ impl Route {
             in_flight: FuturesUnordered::new(),
             ended: Vec::new(),
             credential_expires: None,
+            streams_free: true,
             trouble: None,
+            halt: None,
+            failing: Reason::Borrowed("no answer yet"),
+            unreachable: 0,
             attempts: 0,
             retries: 0,
+            put_off: 0,
             draining: false,
         }
     }
@@ -160,8 +176,20 @@ impl Route {
         u32::try_from(self.in_flight.len()).unwrap_or(u32::MAX)
     }
 
+    /// Looks whether the provider can be reached at all.
+    fn connections(&mut self) {
+        let failures = self.pool.unreachable();
+        if failures > self.unreachable {
+            let now = now();
+            self.gate.unreachable(failures, fastrand::f64(), now);
+            self.report_halt(now);
+        }
+        self.unreachable = failures;
+    }
+
     /// Starts as many attempts as may go.
     fn start(&mut self, now: Instant) {
+        self.gate.step(now);
         let mut room = self.gate.room(self.under_way(), now) as usize;
         room = room.min(self.pool.room());
         while room > 0 {
@@ -176,6 +204,7 @@ impl Route {
         if waiting > 0 && self.pool.room() == 0 && self.gate.slots(self.under_way(), now) > 0 {
             self.pool.grow(waiting);
         }
+        self.streams_free = self.pool.room() > 0;
     }
 
     /// Puts one push on the wire, if it still should go and a stream is still there.
@@ -187,6 +216,14 @@ impl Route {
         if left.is_zero() {
             let reason = Some("ttl_passed".into());
             self.end(push, OutcomeKind::Expired, reason, &Verdict::of(Fate::Rejected));
+            return Begun::Ended;
+        }
+        let retry = push.attempts > 0;
+        if let Err(refusal) = self.gate.admit(push.target(), retry, fastrand::f64(), now) {
+            match refusal {
+                Refusal::Device(delay) => self.put_off(push, delay, "device_throttled", now),
+                Refusal::Budget(delay) => self.put_off(push, delay, "retry_budget", now),
+            }
             return Begun::Ended;
         }
         let request = match self.protocol.request(&push, left, UnixMillis::now()) {
@@ -201,7 +238,7 @@ impl Route {
             self.buffer.push_front(push);
             return Begun::NoRoom;
         };
-        self.gate.take(1, now);
+        self.gate.take(retry, now);
         push.attempts = push.attempts.saturating_add(1);
         self.attempts += 1;
         self.in_flight.push(Box::pin(attempt.map(|finished| (push, finished))));
@@ -241,19 +278,34 @@ impl Route {
         if let Some((push, finished)) = next {
             self.answer(push, finished, now);
         }
+        self.report_halt(now);
     }
 
-    fn answer(&mut self, push: Push, finished: Finished, now: Instant) {
+    fn answer(&mut self, mut push: Push, finished: Finished, now: Instant) {
         let verdict = match &finished.result {
             Ok(answer) => self.protocol.verdict(answer),
             Err(failure) => failure.verdict(),
         };
         self.metrics.attempt(self.label.provider, finished.round_trip);
-        let under_way = self.under_way() + 1;
-        self.gate.note(&verdict, under_way, finished.round_trip, fastrand::f64(), now);
+        let tried = Tried {
+            target: push.target(),
+            connection: finished.connection,
+            round_trip: finished.round_trip,
+            retry: push.attempts > 1,
+            in_flight: self.under_way() + 1,
+            streams_free: self.streams_free,
+        };
+        let ruling = self.gate.note(&verdict, &tried, fastrand::f64(), now);
         self.pool.note(finished.connection, verdict.connection);
         self.report(&push, &verdict, now);
-        self.dispose(push, &verdict, true, now);
+        match ruling {
+            Ruling::Told => self.dispose(push, &verdict, true, now),
+            Ruling::Held => {
+                push.attempts -= 1;
+                let delay = self.gate.keep_for(now).max(SHORT_DELAY);
+                self.put_off(push, delay, "dead_token_not_believed", now);
+            }
+        }
     }
 
     /// Does with a push what the table says. `made`: the verdict is that of an attempt, not of the lack of one.
@@ -269,8 +321,10 @@ impl Route {
         match dispose(verdict, &left, fastrand::f64()) {
             Disposition::End(kind, reason) => self.end(push, kind, reason, verdict),
             Disposition::Again { delay, counts } => {
+                let mut delay = delay;
                 if !counts {
                     push.attempts = before;
+                    delay = delay.max(self.gate.resend_after(fastrand::f64()));
                 }
                 self.again(push, delay, verdict, now);
             }
@@ -292,6 +346,20 @@ impl Route {
     fn again(&mut self, push: Push, delay: Duration, verdict: &Verdict, now: Instant) {
         self.retries += 1;
         self.metrics.retry(self.label.provider, verdict.reason.as_deref().unwrap_or("unknown"));
+        self.wait(push, delay, now);
+    }
+
+    /// Lets a push wait that flow control does not let go, or whose verdict is not told. No attempt is counted.
+    fn put_off(&mut self, push: Push, delay: Duration, reason: &'static str, now: Instant) {
+        if delay >= push.envelope.deadline(self.settings.default_ttl).saturating_duration_since(now) {
+            return self.end(push, OutcomeKind::Expired, Some(reason.into()), &Verdict::of(Fate::Rejected));
+        }
+        self.put_off += 1;
+        self.wait(push, delay, now);
+    }
+
+    /// A short delay is waited out on the shelf, as long as that has room; a longer one is durable.
+    fn wait(&mut self, push: Push, delay: Duration, now: Instant) {
         if delay >= SHORT_DELAY || self.draining {
             self.ended.push(Resolution::Later { push, delay });
             return;
@@ -317,88 +385,6 @@ impl Route {
             at: UnixMillis::now(),
         };
         self.ended.push(Resolution::Ended(Ended { push, outcome }));
-    }
-
-    /// Says what an operator must know.
-    fn report(&mut self, push: &Push, verdict: &Verdict, now: Instant) {
-        let reason = verdict.reason.as_deref().unwrap_or("unknown");
-        match verdict.route {
-            RouteEffect::Park => {
-                let text = format!("the provider refuses the credential or configuration: {reason}");
-                if self.trouble.as_ref() != Some(&text) {
-                    tracing::error!(route = %self.label, reason, status = verdict.status, retry_in = ?self.gate.keep_for(now), "route parked: the provider refuses its credential or configuration; its jobs are kept");
-                }
-                self.trouble = Some(text);
-            }
-            RouteEffect::Alert => {
-                tracing::warn!(route = %self.label, reason, status = verdict.status, job = %push.envelope.job.id, "the provider complains of what only an operator can change");
-            }
-            RouteEffect::Slow { pause: Some(pause) } => {
-                tracing::debug!(route = %self.label, reason, ?pause, "the provider asks for a pause");
-            }
-            _ if matches!(verdict.fate, Fate::Accepted { .. }) && self.trouble.is_some() => {
-                tracing::info!(route = %self.label, "route in use again");
-                self.trouble = None;
-            }
-            _ => {}
-        }
-    }
-
-    fn credential(&mut self, state: &Credential) {
-        match state {
-            Credential::Ready { expires } => {
-                self.credential_expires = *expires;
-                if !matches!(self.gate.circuit(now()), CircuitState::Closed) {
-                    tracing::info!(route = %self.label, "a fresh credential: the route is tried again");
-                }
-                self.trouble = None;
-            }
-            Credential::Pending => {}
-            Credential::Broken { reason } => {
-                let text = format!("no credential: {reason}");
-                if self.trouble.as_ref() != Some(&text) {
-                    tracing::error!(route = %self.label, %reason, "route parked: its credential is refused; its jobs are kept");
-                }
-                self.trouble = Some(text);
-            }
-        }
-        self.gate.credential(matches!(state, Credential::Ready { .. }));
-    }
-
-    fn show(&mut self) {
-        let now = now();
-        let circuit = self.gate.circuit(now);
-        let state = match circuit {
-            _ if !self.gate.has_credential() && self.trouble.is_some() => RouteState::Parked,
-            _ if !self.gate.has_credential() => RouteState::NoCredential,
-            CircuitState::Open | CircuitState::HalfOpen => RouteState::Parked,
-            CircuitState::Closed if self.gate.paused_until(now).is_some() => RouteState::Paused,
-            CircuitState::Closed => RouteState::Ready,
-        };
-        let rate = self.gate.rate();
-        let pool = self.pool.status();
-        let status = RouteStatus {
-            state,
-            reason: self.trouble.clone().or(pool.last_failure),
-            in_flight: self.under_way(),
-            on_shelf: self.shelf.len(),
-            concurrency_limit: self.gate.concurrency_limit(),
-            rate: rate.is_finite().then_some(rate),
-            connections: pool.open,
-            free_streams: self.pool.room(),
-            attempts: self.attempts,
-            retries: self.retries,
-        };
-        let gauges = RouteGauges {
-            in_flight: status.in_flight,
-            concurrency_limit: status.concurrency_limit,
-            rate_limit: rate,
-            breaker: circuit as u8,
-            connections: u32::try_from(status.connections).unwrap_or(u32::MAX),
-            credential_expires: self.credential_expires,
-        };
-        self.metrics.route(&self.label, &gauges);
-        self.status.send_if_modified(|shown| std::mem::replace(shown, status.clone()) != status);
     }
 
     /// Starts nothing more; what is in flight may end, the rest goes back.

@@ -21,6 +21,8 @@ pub struct RouteSettings {
     pub request_timeout: Duration,
     /// Attempts for one push, the first included; 1 to 100.
     pub max_attempts: u8,
+    /// Dead tokens among a minute's answers, in percent, beyond which they are not believed; 1 to 100 (all are).
+    pub max_dead_percent: u8,
     /// A push's time to live where its job names none.
     pub default_ttl: Duration,
 }

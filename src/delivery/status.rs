@@ -12,8 +12,11 @@ pub enum RouteState {
     Paused,
     /// The credential is not there yet.
     NoCredential,
-    /// The credential or the configuration is broken: pushes are kept, and one is tried now and then.
+    /// The credential or the configuration is broken, or too many tokens died at once: pushes are kept, and one is
+    /// tried now and then.
     Parked,
+    /// The provider fails or can't be reached: pushes wait, and one is tried now and then.
+    Unavailable,
 }
 
 /// A route at one moment.
@@ -39,6 +42,10 @@ pub struct RouteStatus {
     pub attempts: u64,
     /// Retries since the start, short and long.
     pub retries: u64,
+    /// Pushes put off since the start: their device was throttled, the retry budget was spent, their verdict was held.
+    pub put_off: u64,
+    /// Retries that the budget has left.
+    pub retry_budget: u32,
 }
 
 impl Default for RouteStatus {
@@ -54,6 +61,8 @@ impl Default for RouteStatus {
             free_streams: 0,
             attempts: 0,
             retries: 0,
+            put_off: 0,
+            retry_budget: 0,
         }
     }
 }

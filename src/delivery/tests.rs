@@ -1,10 +1,13 @@
 use std::num::NonZeroU32;
 use std::time::{Duration, Instant};
 
-use super::{Gate, RouteSettings, Shelf};
-use crate::flow::{CircuitState, Rate};
+use super::reading::{health, life, signal};
+use super::{Gate, Halt, Refusal, RouteSettings, Shelf, Tried};
+use crate::flow::{CircuitState, Health, Life, Rate, Ruling, Signal};
+use crate::job::Target;
 use crate::job::fixture::draft;
-use crate::verdict::{Fate, RouteEffect, Sent, Verdict};
+use crate::provider::http2::ConnectionId;
+use crate::verdict::{ConnectionEffect, Fate, RouteEffect, Sent, Verdict};
 
 const MS: Duration = Duration::from_millis(1);
 const SEC: Duration = Duration::from_secs(1);
@@ -19,13 +22,14 @@ fn settings(rate: Option<u32>) -> RouteSettings {
         connections: 4,
         request_timeout: 20 * SEC,
         max_attempts: 5,
+        max_dead_percent: 50,
         default_ttl: 3600 * SEC,
     }
 }
 
 fn gate(rate: Option<u32>, now: Instant) -> Gate {
     let mut gate = Gate::new(&settings(rate), now);
-    gate.credential(true);
+    gate.credential(true, now);
     gate
 }
 
@@ -33,12 +37,33 @@ fn accepted() -> Verdict {
     Verdict::of(Fate::Accepted { provider_id: None })
 }
 
+fn unavailable() -> Verdict {
+    Verdict::of(Fate::Retry { after: SEC, sent: Sent::Refused }).on_route(RouteEffect::Slow { pause: None })
+}
+
+fn target(name: &str) -> Target {
+    Target::Apns(name.into())
+}
+
+/// Takes so many places for first attempts.
+fn take(gate: &mut Gate, count: u32, now: Instant) {
+    (0..count).for_each(|_| gate.take(false, now));
+}
+
+/// Notes the verdict of an attempt of 1 ms to device `00`, its connection's number being that of attempts under way.
+fn note(gate: &mut Gate, verdict: &Verdict, in_flight: u32, sample: f64, now: Instant) -> Ruling {
+    let target = target("00");
+    let connection = ConnectionId(in_flight.into());
+    let tried = Tried { target: &target, connection, round_trip: MS, retry: false, in_flight, streams_free: true };
+    gate.note(verdict, &tried, sample, now)
+}
+
 #[test]
 fn without_a_credential_nothing_goes_and_nothing_is_asked_for() {
     let now = Instant::now();
     let mut gate = Gate::new(&settings(None), now);
     assert_eq!((gate.room(0, now), gate.wanted(0, 1_000, now), gate.next_at(now)), (0, 0, None));
-    gate.credential(true);
+    gate.credential(true, now);
     assert_eq!(gate.room(0, now), 64);
 }
 
@@ -47,7 +72,7 @@ fn room_is_the_least_of_concurrency_and_pace() {
     let now = Instant::now();
     let mut paced = gate(Some(1_000), now);
     assert_eq!((gate(None, now).room(60, now), paced.room(0, now), paced.room(60, now)), (4, 10, 4));
-    paced.take(10, now);
+    take(&mut paced, 10, now);
     assert_eq!((paced.room(0, now), paced.next_at(now)), (0, Some(now + MS)));
     assert_eq!(paced.room(0, now + 2 * MS), 2);
 }
@@ -57,58 +82,85 @@ fn room_is_the_least_of_concurrency_and_pace() {
 fn what_is_asked_ahead_is_bounded_by_rate_streams_and_concurrency() {
     let now = Instant::now();
     let mut slow = gate(Some(10), now);
-    slow.take(10, now);
+    take(&mut slow, 10, now);
     assert_eq!(slow.wanted(0, 1_000, now), 1);
     let mut fast = gate(Some(100_000), now);
-    fast.take(10, now);
+    take(&mut fast, 10, now);
     assert_eq!(fast.wanted(0, 1_000, now), 16, "a quarter of the concurrency limit of 64");
     assert_eq!(gate(None, now).wanted(0, 3, now), 3 + 16, "streams are the bottleneck");
 }
 
 /// FLOW.md 3.1 and promise 7: `Retry-After` closes the route.
 #[test]
-fn retry_after_closes_the_gate_and_withdraws_demand() {
+fn flow_3_1_retry_after_closes_the_gate_and_withdraws_demand() {
     let now = Instant::now();
     let mut gate = gate(None, now);
     let throttled = Verdict::of(Fate::Retry { after: 30 * SEC, sent: Sent::Refused })
         .on_route(RouteEffect::Slow { pause: Some(30 * SEC) });
-    gate.note(&throttled, 10, MS, 1.0, now);
+    let _ = note(&mut gate, &throttled, 10, 1.0, now);
     assert_eq!((gate.room(0, now + 30 * SEC), gate.wanted(0, 100, now + 30 * SEC)), (0, 0));
     let opens = gate.next_at(now).expect("it opens again");
     assert_eq!(opens, now + 31_500 * MS, "never early, and a little spread");
-    assert!(gate.room(0, opens) > 0);
-    assert!(gate.concurrency_limit() < 64);
+    assert_eq!((gate.room(0, opens), gate.concurrency_limit()), (16, 16), "it begins small");
+}
+
+/// FLOW.md 3.1 and 3.3, promise 8: what comes back ramps up.
+#[test]
+fn flow_3_1_a_route_that_comes_back_from_a_pause_doubles_each_second() {
+    let start = Instant::now();
+    let mut gate = Gate::new(&RouteSettings { burst: 100, ..settings(Some(1_000)) }, start);
+    gate.credential(true, start);
+    let pause = RouteEffect::Slow { pause: Some(10 * SEC) };
+    let throttled = Verdict::of(Fate::Retry { after: 10 * SEC, sent: Sent::Refused }).on_route(pause);
+    let _ = note(&mut gate, &throttled, 10, 0.0, start);
+    let opens = start + 10 * SEC;
+    let passed: Vec<u32> = (0..5)
+        .map(|second| {
+            let ticks = (0..200).map(|tick| opens + second * SEC + tick * 5 * MS);
+            let passed = ticks.map(|now| {
+                gate.step(now);
+                let room = gate.room(0, now);
+                take(&mut gate, room, now);
+                room
+            });
+            passed.sum()
+        })
+        .collect();
+    for (second, (passed, about)) in passed.iter().zip([140, 280, 560, 960, 1_000]).enumerate() {
+        assert!(passed.abs_diff(about) <= about / 10, "{passed} in second {second}, expected about {about}");
+    }
 }
 
 /// FLOW.md 3.8.
 #[test]
-fn a_broken_credential_closes_it_until_a_probe_is_accepted_or_the_credential_is_replaced() {
+fn flow_3_8_a_broken_credential_closes_it_until_a_probe_is_accepted_or_the_credential_is_replaced() {
     let now = Instant::now();
     let mut gate = gate(None, now);
     let broken = Verdict::of(Fate::Keep).on_route(RouteEffect::Park);
-    gate.note(&broken, 1, MS, 0.0, now);
+    let _ = note(&mut gate, &broken, 1, 0.0, now);
     assert_eq!((gate.circuit(now), gate.room(0, now), gate.wanted(0, 9, now)), (CircuitState::Open, 0, 0));
+    assert_eq!(gate.halt(now), Some(Halt::Refused));
     let probe = gate.next_at(now).expect("a probe will go");
     assert_eq!((gate.room(0, probe), gate.room(1, probe), gate.wanted(0, 9, probe)), (1, 0, 1));
-    gate.note(&accepted(), 1, MS, 0.0, probe);
+    let _ = note(&mut gate, &accepted(), 1, 0.0, probe);
     assert_eq!(gate.circuit(probe), CircuitState::Closed);
     gate.park(probe);
-    gate.credential(false);
-    gate.credential(true);
+    gate.credential(false, probe);
+    gate.credential(true, probe);
     assert_eq!(gate.circuit(probe), CircuitState::Closed);
 }
 
 #[test]
-fn what_surely_did_not_leave_gives_its_cell_back() {
+fn flow_3_6_what_surely_did_not_leave_gives_its_cell_back() {
     let now = Instant::now();
     let mut gate = gate(Some(10), now);
-    gate.take(10, now);
-    gate.note(&Verdict::of(Fate::Retry { after: Duration::ZERO, sent: Sent::No }), 10, MS, 0.0, now);
+    take(&mut gate, 10, now);
+    let _ = note(&mut gate, &Verdict::of(Fate::Retry { after: Duration::ZERO, sent: Sent::No }), 10, 0.0, now);
     assert_eq!(gate.room(0, now), 1);
 }
 
 #[test]
-fn the_shelf_gives_pushes_back_in_time_and_is_bounded() {
+fn flow_3_7_the_shelf_gives_pushes_back_in_time_and_is_bounded() {
     let now = Instant::now();
     let mut shelf = Shelf::default();
     let job = draft(1, 3).seal();
@@ -123,4 +175,132 @@ fn the_shelf_gives_pushes_back_in_time_and_is_bounded() {
     assert_eq!(full, 6_000);
     assert_eq!(shelf.clear().count(), 4_000);
     assert!(shelf.is_empty());
+}
+
+/// FLOW.md 3.1: only that device waits, and the route is as fast as before.
+#[test]
+fn flow_3_1_a_throttled_device_waits_and_the_route_does_not() {
+    let now = Instant::now();
+    let mut gate = gate(None, now);
+    let throttled = Verdict::of(Fate::Retry { after: 5 * SEC, sent: Sent::Refused }).on_route(RouteEffect::SlowDevice);
+    let room = gate.room(0, now);
+    for _ in 0..100 {
+        let _ = note(&mut gate, &throttled, 64, 0.0, now);
+    }
+    assert_eq!((gate.room(0, now), gate.circuit(now)), (room, CircuitState::Closed));
+    assert_eq!(gate.admit(&target("00"), false, 1.0, now), Err(Refusal::Device(5_500 * MS)));
+    assert_eq!(gate.admit(&target("01"), false, 1.0, now), Ok(()));
+    assert_eq!(gate.admit(&target("00"), false, 1.0, now + 5 * SEC), Ok(()));
+}
+
+/// FLOW.md 3.5: while the provider fails nothing is asked for, then one push, and the first answer opens a ramp.
+#[test]
+fn flow_3_5_a_failing_provider_withdraws_demand_and_one_push_probes() {
+    let now = Instant::now();
+    let mut gate = gate(None, now);
+    for _ in 0..20 {
+        let _ = note(&mut gate, &unavailable(), 64, 0.0, now);
+    }
+    assert_eq!((gate.halt(now), gate.room(0, now), gate.wanted(0, 99, now)), (Some(Halt::Failing), 0, 0));
+    let probe = gate.next_at(now).expect("a probe will go");
+    assert_eq!(probe, now + SEC);
+    assert_eq!((gate.room(0, probe), gate.room(1, probe), gate.wanted(0, 9, probe)), (1, 0, 1));
+    let later = probe + MS;
+    let _ = note(&mut gate, &Verdict::of(Fate::Rejected), 1, 0.0, later);
+    assert_eq!((gate.halt(later), gate.room(0, later)), (None, 16), "a rejection is an answer; it begins small");
+}
+
+/// FLOW.md 3.5: a thousand pushes on one connection that is lost are one failure, not a thousand.
+#[test]
+fn flow_3_5_a_lost_connection_is_one_failure() {
+    let now = Instant::now();
+    let mut gate = gate(None, now);
+    let lost =
+        Verdict::of(Fate::Retry { after: Duration::ZERO, sent: Sent::Unknown }).on_connection(ConnectionEffect::Retire);
+    for _ in 0..1_000 {
+        let _ = note(&mut gate, &lost, 1, 0.0, now);
+    }
+    assert_eq!(gate.circuit(now), CircuitState::Closed);
+    for connection in 2..21 {
+        let _ = note(&mut gate, &lost, connection, 0.0, now);
+    }
+    assert_eq!(gate.circuit(now), CircuitState::Open, "twenty connections are an outage");
+}
+
+/// FLOW.md 3.6: first attempts pay for retries; a first attempt needs no budget.
+#[test]
+fn flow_3_6_the_gate_lets_retries_go_as_the_budget_allows() {
+    let now = Instant::now();
+    let mut gate = gate(None, now);
+    let someone = target("00");
+    let mut retries = 0;
+    while gate.admit(&someone, true, 0.0, now).is_ok() {
+        gate.take(true, now);
+        retries += 1;
+    }
+    assert_eq!((retries, gate.retry_budget()), (200, 0));
+    assert_eq!(gate.admit(&someone, true, 0.0, now), Err(Refusal::Budget(2 * SEC)));
+    assert_eq!(gate.admit(&someone, false, 0.0, now), Ok(()));
+    take(&mut gate, 10, now);
+    assert_eq!(gate.admit(&someone, true, 0.0, now), Ok(()), "ten sends pay for a retry");
+}
+
+/// FLOW.md 3.6: what surely was not looked at costs nothing, but a provider that looks at nothing is not stormed.
+#[test]
+fn flow_3_6_costless_resends_do_not_spin() {
+    let now = Instant::now();
+    let mut gate = gate(None, now);
+    let unseen = Verdict::of(Fate::Retry { after: Duration::ZERO, sent: Sent::No });
+    let delays: Vec<Duration> = (0..800)
+        .map(|_| {
+            let _ = note(&mut gate, &unseen, 64, 0.0, now);
+            gate.resend_after(1.0)
+        })
+        .collect();
+    assert_eq!(delays[62], Duration::ZERO, "one GOAWAY sends a limit's worth back at once");
+    assert_eq!((delays[63], delays[127], delays[799]), (100 * MS, 200 * MS, 1_600 * MS));
+    let _ = note(&mut gate, &accepted(), 64, 0.0, now);
+    assert_eq!(gate.resend_after(1.0), Duration::ZERO);
+}
+
+/// FLOW.md 3.9: the verdicts before the trip are told, those after it are not, and the route is parked.
+#[test]
+fn flow_3_9_a_mass_death_parks_the_route() {
+    let now = Instant::now();
+    let mut gate = gate(None, now);
+    let dead = [
+        Verdict::of(Fate::Unregistered { since: None }),
+        Verdict::of(Fate::Rejected).on_route(RouteEffect::Misaddressed),
+    ];
+    let rulings: Vec<Ruling> = (0..300).map(|nth| note(&mut gate, &dead[nth % 2], 64, 0.0, now)).collect();
+    assert_eq!(rulings.iter().position(|ruling| *ruling == Ruling::Held), Some(199));
+    assert!(rulings[199..].iter().all(|ruling| *ruling == Ruling::Held));
+    assert_eq!((gate.halt(now), gate.wanted(0, 99, now)), (Some(Halt::MassDeath), 0));
+    assert_eq!(gate.keep_for(now), 15 * SEC);
+    let probe = now + 15 * SEC + MS;
+    assert_eq!(note(&mut gate, &accepted(), 1, 0.0, probe), Ruling::Told);
+    assert_eq!((gate.halt(probe), gate.room(0, probe)), (None, 16));
+}
+
+#[test]
+fn what_each_machine_reads_in_a_verdict() {
+    let refused = |route| Verdict::of(Fate::Retry { after: SEC, sent: Sent::Refused }).on_route(route);
+    let paused = RouteEffect::Slow { pause: Some(SEC) };
+    let rows = [
+        (accepted(), Health::Up, Some(Signal::Accepted), Some(Life::Alive)),
+        (Verdict::of(Fate::Rejected), Health::Up, Some(Signal::Answered), Some(Life::Unknown)),
+        (Verdict::of(Fate::Unregistered { since: None }), Health::Up, Some(Signal::Answered), Some(Life::Dead)),
+        (refused(RouteEffect::None), Health::Down, None, None),
+        (unavailable(), Health::Down, Some(Signal::Overload), None),
+        (refused(paused), Health::Silent, Some(Signal::Overload), None),
+        (refused(RouteEffect::SlowDevice), Health::Silent, None, None),
+        (refused(RouteEffect::None).on_connection(ConnectionEffect::Retire), Health::Silent, None, None),
+        (Verdict::of(Fate::Retry { after: SEC, sent: Sent::Unknown }), Health::Down, None, None),
+        (Verdict::of(Fate::Retry { after: SEC, sent: Sent::No }), Health::Silent, None, None),
+        (Verdict::of(Fate::Keep).on_route(RouteEffect::Park), Health::Silent, None, None),
+    ];
+    for (verdict, expected_health, expected_signal, expected_life) in rows {
+        let read = (health(&verdict), signal(&verdict), life(&verdict));
+        assert_eq!(read, (expected_health, expected_signal, expected_life), "{verdict:?}");
+    }
 }

@@ -1,24 +1,27 @@
 //! Whether a route may be used at all.
 //!
 //! ```text
-//!          broken                     the probe was accepted
+//!          broken                     the probe did well
 //! Closed ─────────▶ Open ──pause over──▶ HalfOpen ─────────▶ Closed
 //!                    ▲                      │ one push at a time
 //!                    └──────broken again────┘ (the pause doubles)
 //! ```
 //!
-//! It opens when the provider says that the credential or the configuration is broken: more pushes would only burn.
-//! They are kept, one push probes after a pause, and the first that is accepted closes the circuit.
+//! Three things open one: a broken credential or configuration, a provider that fails ([`Breaker`](super::Breaker)),
+//! and the death of too many tokens at once ([`MassDeath`](super::MassDeath)). More pushes would only burn then; they
+//! are kept, one probes after a pause, and the first that does well closes the circuit.
 
 use std::time::{Duration, Instant};
 
-/// The first pause before a probe.
+/// The first pause before a probe of a broken credential.
 const FIRST_PAUSE: Duration = Duration::from_secs(15);
-/// The longest pause: a mended credential is in use at most this late.
+/// The longest: a mended credential is in use at most this late.
 const LONGEST_PAUSE: Duration = Duration::from_secs(300);
+/// What is added to a pause at most, as a part of it: a fleet must not probe as one.
+const SPREAD: f64 = 0.1;
 
-/// The circuit's state, as metrics and status show it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// The circuit's state, as metrics and status show it. The worse is the greater.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum CircuitState {
     /// In use.
     Closed,
@@ -29,8 +32,10 @@ pub enum CircuitState {
 }
 
 /// The circuit of one route.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone)]
 pub struct Circuit {
+    first: Duration,
+    longest: Duration,
     open: Option<Opened>,
 }
 
@@ -40,20 +45,41 @@ struct Opened {
     probe_at: Instant,
 }
 
+impl Default for Circuit {
+    /// That of a credential: mended by a person, so the pauses are long.
+    fn default() -> Self {
+        Self::new(FIRST_PAUSE, LONGEST_PAUSE)
+    }
+}
+
 impl Circuit {
-    /// Opens it, or keeps it open for longer if a probe failed. Answers to what was sent before it opened change nothing.
-    pub fn broken(&mut self, now: Instant) {
-        let pause = match self.open {
-            None => FIRST_PAUSE,
-            Some(open) if now < open.probe_at => return,
-            Some(open) => (open.pause * 2).min(LONGEST_PAUSE),
-        };
-        self.open = Some(Opened { pause, probe_at: now + pause });
+    /// A closed circuit whose pauses double from `first` up to `longest`.
+    #[must_use]
+    pub const fn new(first: Duration, longest: Duration) -> Self {
+        Self { first, longest, open: None }
     }
 
-    /// Closes it: a push was accepted, or the credential was replaced.
+    /// Opens it, or keeps it open for longer if a probe failed. What comes in before the pause is over belongs to the
+    /// wave that opened it, and changes nothing. `sample`, uniform in `0.0..1.0`, makes the pause up to a tenth longer.
+    pub fn broken(&mut self, sample: f64, now: Instant) {
+        let pause = match self.open {
+            None => self.first,
+            Some(open) if now < open.probe_at => return,
+            Some(open) => (open.pause * 2).min(self.longest),
+        };
+        let spread = pause.mul_f64(SPREAD * sample.clamp(0.0, 1.0));
+        self.open = Some(Opened { pause, probe_at: now + pause + spread });
+    }
+
+    /// Closes it.
     pub fn mended(&mut self) {
         self.open = None;
+    }
+
+    /// Whether an answer to what was sent at `sent_at` says something about it: while it is open only a probe's does.
+    #[must_use]
+    pub fn heeds(&self, sent_at: Instant) -> bool {
+        self.open.is_none_or(|open| sent_at >= open.probe_at)
     }
 
     /// The state at `now`.

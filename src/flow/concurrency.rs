@@ -1,33 +1,53 @@
 //! How many attempts may be under way at once, as the provider's answers suggest.
 //!
 //! Slow start, then additive increase, multiplicative decrease (AIMD), as TCP does it and as Netflix advises for a
-//! client of somebody else's service: the only honest sign of a remote limit is being refused by it.
+//! client of somebody else's service; lowered by being refused, by time-outs, and by round trips that [grow](Latency).
 //!
 //! ```text
-//!  limit ▲        ╭─╮ ×0.7    ╭──
-//!        │     ╭──╯ │      ╭──╯     after the first overload: +1 per limit answers
-//!        │    ╱     ╰──────╯
-//!        │   ╱  doubling: +1 per answer
-//!        └──────────────────────────▶
+//!  limit ▲        ╭─╮ ×0.7    ╭──           │  ╭─╴ straight on to where it was,
+//!        │     ╭──╯ │      ╭──╯             │ ╱    then +log10(limit) per limit answers
+//!        │    ╱     ╰──────╯                │╱
+//!        │   ╱  doubling: +1 per answer   16│ restarted: after a pause or an outage
+//!        └───────────────────────────────────────────▶
 //! ```
 //!
-//! - It grows only while it is used (at least half of it): an idle route's limit means nothing.
+//! - It moves only while it binds: with less than half of it under way, or with the pace or the streams holding pushes
+//!   back, answers say nothing about it.
 //! - It falls once per wave: answers to what was sent before the last decrease are of the same overload.
-//! - Only overload lowers it (throttling, time-outs); a rejected push says nothing about capacity.
+//! - Only overload lowers it; a rejected push says nothing about capacity.
+//!
+//! A stream that is given up in time is reset, and so no longer counts against the server's limit (RFC 9113, section
+//! 5.1.2); there are no zombies to be counted beside the attempts under way.
 
 use std::time::{Duration, Instant};
+
+use super::Latency;
+use super::latency::Trend;
 
 /// What an answer says about capacity.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Signal {
-    /// The provider kept up.
-    Kept,
-    /// It did not: 429 or 503 for the whole route, or no answer in time.
+    /// The provider did the work; how long that took can be compared.
+    Accepted,
+    /// It answered, but a refusal is quick work and its time says nothing.
+    Answered,
+    /// It did not keep up: 429 or 503 for the whole route, or no answer in time.
     Overload,
+}
+
+/// What was going on when an answer came.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Load {
+    /// Attempts under way before it came, its own included.
+    pub in_flight: u32,
+    /// Something else than this limit kept more from going: the pace, the streams, a pause.
+    pub held_back: bool,
 }
 
 /// Where a new route starts: enough to fill a connection's first round trips, few enough to be harmless.
 const START: u32 = 64;
+/// Where a route starts that comes back. Nor does latency alone bring it lower: below, a few slow answers are all.
+pub(super) const AGAIN: u32 = 16;
 /// What is left of the limit after an overload, in tenths.
 const DECREASE_TENTHS: u32 = 7;
 
@@ -37,9 +57,11 @@ pub struct Concurrency {
     min: u32,
     max: u32,
     limit: u32,
+    /// Below it slow start goes on.
+    threshold: u32,
     /// Answers since the limit last grew by one (in additive increase).
     kept: u32,
-    slow_start: bool,
+    latency: Latency,
     decreased_at: Option<Instant>,
 }
 
@@ -49,7 +71,15 @@ impl Concurrency {
     pub fn new(min: u32, max: u32) -> Self {
         let min = min.max(1);
         let max = max.max(min);
-        Self { min, max, limit: START.clamp(min, max), kept: 0, slow_start: true, decreased_at: None }
+        Self {
+            min,
+            max,
+            limit: START.clamp(min, max),
+            threshold: u32::MAX,
+            kept: 0,
+            latency: Latency::default(),
+            decreased_at: None,
+        }
     }
 
     /// How many may be under way now.
@@ -58,32 +88,58 @@ impl Concurrency {
         self.limit
     }
 
-    /// Notes an answer to an attempt that took `round_trip`, with `in_flight` attempts under way before it ended.
-    pub fn note(&mut self, signal: Signal, in_flight: u32, round_trip: Duration, now: Instant) {
-        match signal {
-            Signal::Kept => self.grow(in_flight),
-            Signal::Overload => self.shrink(round_trip, now),
+    /// Begins small again, after a pause or an outage; slow start leads up to where it was.
+    pub fn restart(&mut self, now: Instant) {
+        self.threshold = self.threshold.max(self.limit);
+        self.limit = self.limit.min(AGAIN).clamp(self.min, self.max);
+        self.kept = 0;
+        self.decreased_at = Some(now);
+        self.latency.restart();
+    }
+
+    /// Notes an answer to an attempt that took `round_trip`.
+    pub fn note(&mut self, signal: Signal, load: Load, round_trip: Duration, now: Instant) {
+        let sent_at = now.checked_sub(round_trip).unwrap_or(now);
+        let old = self.decreased_at.is_some_and(|at| sent_at <= at);
+        let binds = !load.held_back && load.in_flight >= self.limit / 2;
+        if signal == Signal::Overload {
+            if !old {
+                self.decrease(self.limit * DECREASE_TENTHS / 10, self.min, now);
+            }
+            return;
+        }
+        if old {
+            return;
+        }
+        if signal == Signal::Accepted {
+            match self.latency.note(round_trip, self.limit, binds, now) {
+                Trend::Flat => {}
+                Trend::Risen { gradient } => {
+                    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "0.5 to 1 of a u32")]
+                    let limit = (f64::from(self.limit) * gradient) as u32;
+                    self.decrease(limit, self.min.max(AGAIN).min(self.limit), now);
+                    return;
+                }
+                Trend::Elsewhere { limit } => self.threshold = self.threshold.max(limit),
+            }
+        }
+        if binds {
+            self.grow();
         }
     }
 
-    fn grow(&mut self, in_flight: u32) {
-        if in_flight < self.limit / 2 {
-            return;
-        }
+    fn grow(&mut self) {
         self.kept += 1;
-        if self.slow_start || self.kept >= self.limit {
-            self.limit = (self.limit + 1).min(self.max);
+        if self.limit < self.threshold || self.kept >= self.limit {
+            let step = if self.limit < self.threshold { 1 } else { self.limit.ilog10().max(1) };
+            self.limit = self.limit.saturating_add(step).min(self.max);
             self.kept = 0;
         }
     }
 
-    fn shrink(&mut self, round_trip: Duration, now: Instant) {
-        let sent_at = now.checked_sub(round_trip).unwrap_or(now);
-        if self.decreased_at.is_some_and(|at| sent_at <= at) {
-            return;
-        }
-        self.limit = (self.limit * DECREASE_TENTHS / 10).clamp(self.min, self.max);
-        self.slow_start = false;
+    fn decrease(&mut self, to: u32, floor: u32, now: Instant) {
+        self.limit = to.clamp(floor, self.max);
+        self.threshold = self.limit;
         self.kept = 0;
         self.decreased_at = Some(now);
     }

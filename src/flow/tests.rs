@@ -5,7 +5,10 @@ use governor::clock::FakeRelativeClock;
 use governor::{Quota, RateLimiter};
 use proptest::prelude::*;
 
-use super::{Backoff, Circuit, CircuitState, Concurrency, Pace, Rate, Signal};
+use super::{
+    Backoff, Breaker, Circuit, CircuitState, Concurrency, Health, Life, Load, MassDeath, Pace, Ramp, Rate, RetryBudget,
+    Ruling, Signal, Throttle, Window,
+};
 
 const MS: Duration = Duration::from_millis(1);
 const SEC: Duration = Duration::from_secs(1);
@@ -121,30 +124,16 @@ proptest! {
         }
     }
 
-    /// Between min and max, always; and nothing but overload lowers it.
     #[test]
-    fn concurrency_stays_within_its_bounds(
-        min in 1_u32..100, span in 0_u32..10_000, answers in prop::collection::vec((any::<bool>(), 0_u32..10_000, 1_u64..5_000), 1..500),
-    ) {
-        let mut limit = Concurrency::new(min, min + span);
-        let mut now = Instant::now() + 100 * SEC;
-        for (kept, in_flight, millis) in answers {
-            now += MS;
-            let before = limit.limit();
-            let signal = if kept { Signal::Kept } else { Signal::Overload };
-            limit.note(signal, in_flight, Duration::from_millis(millis), now);
-            prop_assert!((min..=min + span).contains(&limit.limit()));
-            let right_way = if kept { limit.limit() >= before } else { limit.limit() <= before };
-            prop_assert!(right_way);
-        }
-    }
-
-    #[test]
-    fn a_delay_is_never_below_its_floor_nor_above_floor_and_window(attempts in 0_u8..=255, floor in 0_u32..100, sample in 0.0..1.0) {
+    fn flow_3_6_a_delay_is_never_below_its_floor_nor_above_floor_and_window(attempts in 0_u8..=255, floor in 0_u32..100, sample in 0.0..1.0) {
         let backoff = Backoff { base: 500 * MS, cap: 60 * SEC };
         let delay = backoff.delay(attempts, floor * SEC, sample);
         prop_assert!(delay >= floor * SEC && delay <= floor * SEC + backoff.cap);
     }
+}
+
+fn load(in_flight: u32) -> Load {
+    Load { in_flight, held_back: false }
 }
 
 /// FLOW.md 3.3: it grows only while it is used, and falls once per wave of overload.
@@ -154,24 +143,79 @@ fn flow_3_3_concurrency_follows_the_answers() {
     let mut limit = Concurrency::new(1, 1_000);
     let start = limit.limit();
     for _ in 0..100 {
-        limit.note(Signal::Kept, 1, MS, now);
+        limit.note(Signal::Answered, load(1), MS, now);
+        limit.note(Signal::Answered, Load { in_flight: 1_000, held_back: true }, MS, now);
     }
-    assert_eq!(limit.limit(), start, "an idle route's limit says nothing");
+    assert_eq!(limit.limit(), start, "what does not bind is not moved");
     for _ in 0..100 {
-        limit.note(Signal::Kept, limit.limit(), MS, now);
+        limit.note(Signal::Answered, load(limit.limit()), MS, now);
     }
     assert_eq!(limit.limit(), start + 100, "slow start: one more for each answer");
     for _ in 0..50 {
-        limit.note(Signal::Overload, limit.limit(), 500 * MS, now);
+        limit.note(Signal::Overload, load(limit.limit()), 500 * MS, now);
     }
     let fallen = limit.limit();
     assert_eq!(fallen, (start + 100) * 7 / 10, "one wave, one decrease");
-    for _ in 0..fallen {
-        limit.note(Signal::Kept, limit.limit(), MS, now);
+    for _ in 0..1_000 {
+        limit.note(Signal::Answered, load(limit.limit()), 10 * MS, now);
     }
-    assert_eq!(limit.limit(), fallen + 1, "then additive: one more for a limit's worth of answers");
-    limit.note(Signal::Overload, fallen, 100 * MS, now + SEC);
+    assert_eq!(limit.limit(), fallen, "what was sent before the decrease says nothing about what is left");
+    for _ in 0..fallen {
+        limit.note(Signal::Answered, load(limit.limit()), MS, now + 10 * MS);
+    }
+    assert_eq!(limit.limit(), fallen + 2, "then additive: the limit's logarithm for a limit's worth of answers");
+    limit.note(Signal::Overload, load(fallen), 100 * MS, now + SEC);
     assert!(limit.limit() < fallen, "what was sent after the decrease and failed is a new wave");
+}
+
+#[test]
+fn flow_3_3_a_route_that_comes_back_begins_small_and_soon_is_where_it_was() {
+    let now = Instant::now() + 100 * SEC;
+    let mut limit = Concurrency::new(1, 1_000);
+    limit.note(Signal::Overload, load(64), MS, now);
+    let before = limit.limit();
+    limit.restart(now + SEC);
+    assert_eq!(limit.limit(), 16);
+    for _ in 0..100 {
+        limit.note(Signal::Answered, load(100), 2 * SEC, now + 2 * SEC);
+    }
+    assert_eq!(limit.limit(), 16, "late answers to what was sent before don't open it");
+    for _ in 0..before - 16 {
+        limit.note(Signal::Answered, load(limit.limit()), MS, now + 3 * SEC);
+    }
+    assert_eq!(limit.limit(), before);
+    limit.note(Signal::Answered, load(limit.limit()), MS, now + 3 * SEC);
+    assert_eq!(limit.limit(), before, "from there on it goes slowly");
+}
+
+/// A provider that serves so many a second and needs so long for each: what it makes of a limit, in steps of 1 ms.
+fn served(limit: &mut Concurrency, start: Instant, span: Duration, base: f64, per_second: f64) -> (f64, Instant) {
+    let (mut now, mut took, mut credit) = (start, base, 0.0);
+    while now < start + span {
+        now += MS;
+        let in_flight = f64::from(limit.limit());
+        took = (in_flight / per_second).max(base);
+        credit += in_flight / took / 1_000.0;
+        while credit >= 1.0 {
+            credit -= 1.0;
+            limit.note(Signal::Accepted, load(limit.limit()), Duration::from_secs_f64(took), now);
+        }
+    }
+    (took, now)
+}
+
+/// FLOW.md 3.3: rising latency lowers it; what does not shrink with the load is not taken for load.
+#[test]
+fn flow_3_3_rising_latency_is_overload_and_a_longer_path_is_not() {
+    let start = Instant::now() + 100 * SEC;
+    let mut limit = Concurrency::new(1, 8_000);
+    let (took, now) = served(&mut limit, start, 60 * SEC, 0.05, 4_000.0);
+    assert!(took < 0.15, "the queue that we made is {took} s for 0.05 s of work, {} at once", limit.limit());
+    assert!(limit.limit() >= 200, "and all of the capacity is used: {}", limit.limit());
+    let (took, now) = served(&mut limit, now, 60 * SEC, 0.5, 4_000.0);
+    assert!(took < 1.5 && limit.limit() > 500, "ten times as far: {took} s, {} at once", limit.limit());
+    let (took, _) = served(&mut limit, now, 60 * SEC, 0.05, 4_000.0);
+    assert!(took < 0.5, "near again: {took} s, {} at once", limit.limit());
 }
 
 /// FLOW.md 3.8: open while the credential is broken, one probe at a time, closed by the first accepted push.
@@ -180,14 +224,271 @@ fn flow_3_8_the_circuit_parks_a_route_and_probes_it() {
     let start = Instant::now();
     let mut circuit = Circuit::default();
     assert_eq!((circuit.state(start), circuit.room(start)), (CircuitState::Closed, u32::MAX));
-    circuit.broken(start);
-    circuit.broken(start + SEC);
+    circuit.broken(0.0, start);
+    circuit.broken(0.0, start + SEC);
     assert_eq!((circuit.state(start + SEC), circuit.room(start + SEC)), (CircuitState::Open, 0));
     let probe = circuit.probe_at().expect("it is open");
     assert_eq!(probe, start + 15 * SEC, "late answers of the same wave do not put the probe off");
+    assert!(!circuit.heeds(start) && circuit.heeds(probe));
     assert_eq!((circuit.state(probe), circuit.room(probe)), (CircuitState::HalfOpen, 1));
-    circuit.broken(probe);
-    assert_eq!(circuit.probe_at(), Some(probe + 30 * SEC), "a failed probe doubles the pause");
+    circuit.broken(1.0, probe);
+    assert_eq!(circuit.probe_at(), Some(probe + 33 * SEC), "a failed probe doubles the pause; the spread is a tenth");
     circuit.mended();
     assert_eq!(circuit.state(probe), CircuitState::Closed);
+}
+
+#[test]
+fn flow_3_5_failures_in_a_row_open_the_breaker_and_one_answer_to_a_probe_closes_it() {
+    let start = Instant::now() + 100 * SEC;
+    let mut breaker = Breaker::default();
+    for _ in 0..19 {
+        breaker.note(Health::Down, start, 0.0, start);
+    }
+    breaker.note(Health::Up, start, 0.0, start);
+    breaker.note(Health::Down, start, 0.0, start);
+    assert_eq!(breaker.circuit().state(start), CircuitState::Closed, "19 in a row are not 20");
+    let mut now = start;
+    for _ in 0..19 {
+        breaker.note(Health::Down, start, 0.0, now);
+    }
+    for pause in [1, 2, 4, 8, 16, 32, 60, 60] {
+        assert_eq!(breaker.circuit().room(now), 0);
+        let probe = breaker.circuit().probe_at().expect("it is open");
+        assert_eq!(probe, now + pause * SEC);
+        breaker.note(Health::Up, start, 0.0, now);
+        now = probe;
+        breaker.note(Health::Up, start, 0.0, now);
+        breaker.note(Health::Down, start, 0.0, now);
+        breaker.note(Health::Silent, now, 0.0, now);
+        assert_eq!(breaker.circuit().room(now), 1, "late answers and those that say nothing don't count");
+        breaker.note(Health::Down, now, 0.0, now);
+    }
+    now = breaker.circuit().probe_at().expect("it is open");
+    breaker.note(Health::Up, now, 0.0, now);
+    assert_eq!(breaker.circuit().state(now), CircuitState::Closed);
+}
+
+#[test]
+fn flow_3_5_a_share_of_failures_opens_the_breaker_if_there_are_enough_answers() {
+    let start = Instant::now();
+    let mut breaker = Breaker::default();
+    for nth in 0..49 {
+        breaker.note(Health::Up, start, 0.0, start + nth * MS);
+        breaker.note(Health::Down, start, 0.0, start + nth * MS);
+    }
+    let later = start + 30 * SEC;
+    breaker.note(Health::Down, later, 0.0, later);
+    breaker.note(Health::Down, later, 0.0, later);
+    assert_eq!(breaker.circuit().state(later), CircuitState::Closed, "what is long ago is forgotten");
+    for nth in 0..50 {
+        breaker.note(Health::Up, later, 0.0, later + nth * MS);
+        breaker.note(Health::Down, later, 0.0, later + nth * MS);
+    }
+    assert_eq!(breaker.circuit().state(later + 50 * MS), CircuitState::Open);
+}
+
+#[test]
+fn flow_3_5_connections_refused_open_the_breaker_though_nothing_was_sent() {
+    let now = Instant::now();
+    let mut breaker = Breaker::default();
+    breaker.unreachable(1, 0.0, now);
+    breaker.unreachable(2, 0.0, now);
+    assert_eq!(breaker.circuit().state(now), CircuitState::Closed);
+    breaker.unreachable(3, 0.0, now);
+    assert_eq!(breaker.circuit().probe_at(), Some(now + SEC));
+    breaker.unreachable(4, 0.0, now + SEC);
+    assert_eq!(breaker.circuit().probe_at(), Some(now + 3 * SEC));
+}
+
+#[test]
+fn flow_3_1_a_ramp_doubles_each_second_from_a_tenth() {
+    let start = Instant::now();
+    let mut ramp = Ramp::default();
+    assert_eq!(ramp.share(start), 1.0);
+    ramp.begin(start + SEC);
+    let shares = [0, 1_000, 2_000, 3_000, 4_000, 4_400].map(|millis| ramp.share(start + millis * MS));
+    assert_eq!(shares, [0.1, 0.1, 0.2, 0.4, 0.8, 1.0]);
+    assert!(ramp.is_rising(start + 4 * SEC) && !ramp.is_rising(start + 5 * SEC));
+}
+
+#[test]
+fn flow_3_1_a_throttled_device_waits_alone_and_longer_each_time() {
+    let start = Instant::now();
+    let mut devices: Throttle<u32> = Throttle::default();
+    devices.refused(7, 5 * SEC, start, start);
+    devices.refused(7, 5 * SEC, start, start + SEC);
+    assert_eq!(devices.until(7, start), Some(start + 6 * SEC), "the same wave does not double it");
+    assert_eq!((devices.until(8, start), devices.until(7, start + 6 * SEC)), (None, None));
+    let mut now = start + 6 * SEC;
+    for pause in [10, 20, 40, 80, 160, 320, 600, 600] {
+        devices.refused(7, 5 * SEC, now, now);
+        assert_eq!(devices.until(7, now), Some(now + pause * SEC));
+        now += pause * SEC;
+    }
+    devices.accepted(7, now - MS);
+    assert_eq!(devices.len(), 1, "what was sent in the pause does not end it");
+    devices.accepted(7, now);
+    assert!(devices.is_empty());
+}
+
+#[test]
+fn flow_3_1_throttled_devices_are_bounded_in_number() {
+    let start = Instant::now();
+    let mut devices: Throttle<u32> = Throttle::default();
+    for device in 0..20_000 {
+        devices.refused(device, 5 * SEC, start, start);
+    }
+    assert_eq!(devices.len(), 10_000);
+    let later = start + 11 * SEC;
+    devices.refused(30_000, 5 * SEC, later, later);
+    assert_eq!((devices.len(), devices.until(30_000, later)), (1, Some(later + 5 * SEC)), "what is over makes room");
+}
+
+#[test]
+fn flow_3_6_what_the_budget_refuses_waits_as_long_as_the_drought() {
+    let start = Instant::now();
+    let mut budget = RetryBudget::new(start);
+    let spend = |budget: &mut RetryBudget, now| {
+        (0..).take_while(|_| budget.check(0.0, now).map(|()| budget.spend()).is_ok()).count()
+    };
+    assert_eq!(spend(&mut budget, start), 200);
+    assert_eq!(budget.check(0.0, start), Err(2 * SEC));
+    assert_eq!(budget.check(1.0, start), Err(3 * SEC), "spread");
+    assert_eq!(spend(&mut budget, start + SEC), 5, "the floor");
+    for _ in 0..100 {
+        budget.sent();
+    }
+    assert_eq!(spend(&mut budget, start + SEC), 10, "a tenth of the sends");
+    assert_eq!(spend(&mut budget, start + 9 * SEC), 40);
+    assert_eq!(budget.check(0.0, start + 9 * SEC), Err(9 * SEC));
+    budget.refund();
+    assert_eq!(budget.left(), 1);
+    assert_eq!(spend(&mut budget, start + 30 * SEC), 1 + 105, "saved up: the drought is over");
+    assert_eq!(budget.check(0.0, start + 30 * SEC), Err(2 * SEC));
+    assert_eq!(budget.check(0.0, start + 31 * SEC), Ok(()));
+}
+
+fn dead(guard: &mut MassDeath, life: Life, count: u32, now: Instant) -> u32 {
+    (0..count).map(|_| u32::from(guard.note(life, now, 0.0, now) == Ruling::Held)).sum()
+}
+
+#[test]
+fn flow_3_9_a_mass_death_is_held_until_a_probe_is_accepted() {
+    let start = Instant::now();
+    let mut guard = MassDeath::new(0.5);
+    assert_eq!(dead(&mut guard, Life::Alive, 99, start), 0);
+    assert_eq!(dead(&mut guard, Life::Dead, 100, start), 0, "199 answers are too few");
+    assert_eq!(dead(&mut guard, Life::Dead, 50, start), 50);
+    assert_eq!(guard.circuit().room(start), 0);
+    assert_eq!(dead(&mut guard, Life::Alive, 1, start), 0, "told, but it was sent before");
+    let probe = guard.circuit().probe_at().expect("parked");
+    assert_eq!(probe, start + 15 * SEC);
+    assert_eq!(guard.note(Life::Unknown, probe, 0.0, probe), Ruling::Told);
+    assert_eq!(guard.note(Life::Dead, probe, 0.0, probe), Ruling::Held);
+    let probe = guard.circuit().probe_at().expect("still parked");
+    assert_eq!(probe, start + 45 * SEC, "the pause doubles");
+    assert_eq!(guard.note(Life::Alive, probe, 0.0, probe), Ruling::Told);
+    assert_eq!(guard.circuit().state(probe), CircuitState::Closed);
+    assert_eq!(dead(&mut guard, Life::Dead, 30, probe), 11, "warily: 19 are believed, not 199");
+}
+
+#[test]
+fn flow_3_9_one_bad_list_among_good_traffic_and_a_usual_share_are_no_mass_death() {
+    let start = Instant::now();
+    let mut guard = MassDeath::new(0.5);
+    for second in 0..60 {
+        assert_eq!(dead(&mut guard, Life::Alive, 1_000, start + second * SEC), 0);
+    }
+    assert_eq!(dead(&mut guard, Life::Dead, 3_000, start + 60 * SEC), 0, "a list of 3,000 in a minute of 60,000");
+    let mut guard = MassDeath::new(0.2);
+    let mut held = 0;
+    for second in 0..7_200 {
+        let now = start + second * SEC;
+        held += dead(&mut guard, Life::Alive, 85, now) + dead(&mut guard, Life::Dead, 15, now);
+    }
+    assert_eq!(held, 0);
+    for second in 7_200..7_260 {
+        let now = start + second * SEC;
+        held += dead(&mut guard, Life::Alive, 75, now) + dead(&mut guard, Life::Dead, 25, now);
+    }
+    assert_eq!(held, 0, "a quarter is more than the limit, and not twice the usual");
+    let mut never = MassDeath::new(1.0);
+    assert_eq!(dead(&mut never, Life::Dead, 10_000, start), 0);
+}
+
+#[test]
+fn a_window_counts_what_is_in_it() {
+    let start = Instant::now();
+    let mut window = Window::new(12 * SEC);
+    window.note(true, start);
+    window.note(false, start + 5 * SEC);
+    assert_eq!((window.whole(start + 11 * SEC).all, window.whole(start + 11 * SEC).share()), (2, 0.5));
+    assert_eq!(window.newest(6, start + 11 * SEC).all, 1);
+    assert_eq!(window.whole(start + 12 * SEC).all, 1);
+    assert_eq!(window.whole(start + 100 * SEC).all, 0);
+}
+
+proptest! {
+    /// Between min and max, always; overload never raises it, a refusal never lowers it.
+    #[test]
+    fn flow_3_3_concurrency_stays_within_its_bounds(
+        min in 1_u32..100, span in 0_u32..10_000,
+        answers in prop::collection::vec((0_u8..4, 0_u32..10_000, any::<bool>(), 1_u64..5_000), 1..500),
+    ) {
+        let mut limit = Concurrency::new(min, min + span);
+        let mut now = Instant::now() + 100 * SEC;
+        for (kind, in_flight, held_back, millis) in answers {
+            now += 10 * MS;
+            let before = limit.limit();
+            let load = Load { in_flight, held_back };
+            let right_way = match kind {
+                0 => { limit.note(Signal::Accepted, load, Duration::from_millis(millis), now); true }
+                1 => { limit.note(Signal::Answered, load, Duration::from_millis(millis), now); limit.limit() >= before }
+                2 => { limit.note(Signal::Overload, load, Duration::from_millis(millis), now); limit.limit() <= before }
+                _ => { limit.restart(now); limit.limit() <= before.max(min) }
+            };
+            prop_assert!((min..=min + span).contains(&limit.limit()));
+            prop_assert!(right_way);
+        }
+    }
+
+    /// Never more retries in any span than a tenth of its sends, five a second, and what can be saved up.
+    #[test]
+    fn flow_3_6_retries_are_a_tenth_of_sends_and_a_little(
+        steps in prop::collection::vec((0_u64..3_000, 0_u32..300, 0_u32..100), 1..100),
+    ) {
+        let start = Instant::now();
+        let mut budget = RetryBudget::new(start);
+        let mut now = start;
+        let mut history: Vec<(Instant, f64, f64)> = Vec::new();
+        for (millis, sends, retries) in steps {
+            now += Duration::from_millis(millis);
+            (0..sends).for_each(|_| budget.sent());
+            let paid = (0..retries).filter(|_| budget.check(0.5, now).map(|()| budget.spend()).is_ok()).count();
+            history.push((now, f64::from(sends), paid as f64));
+        }
+        for (from, &(begin, ..)) in history.iter().enumerate() {
+            let (mut sent, mut paid) = (0.0, 0.0);
+            for &(at, sends, retries) in &history[from..] {
+                sent += sends;
+                paid += retries;
+                prop_assert!(paid <= 200.0 + 0.1 * sent + 5.0 * (at - begin).as_secs_f64() + 1e-6);
+            }
+        }
+    }
+
+    /// A circuit's pauses stay between the first and the longest with its tenth, whatever happens when.
+    #[test]
+    fn flow_3_5_a_pause_is_bounded(steps in prop::collection::vec((0_u64..100_000, any::<bool>(), 0.0..1.0), 1..100)) {
+        let mut now = Instant::now();
+        let mut circuit = Circuit::new(SEC, 60 * SEC);
+        for (millis, mend, sample) in steps {
+            now += Duration::from_millis(millis);
+            let waiting = circuit.state(now) == CircuitState::Open;
+            if mend { circuit.mended() } else { circuit.broken(sample, now) }
+            let Some(probe) = circuit.probe_at() else { continue };
+            prop_assert!(probe > now && probe <= now + 66 * SEC);
+            prop_assert!(waiting || probe >= now + SEC);
+        }
+    }
 }

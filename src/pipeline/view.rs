@@ -95,7 +95,7 @@ impl View {
         for (label, status) in self.routes.iter() {
             let status = status.borrow();
             match status.state {
-                RouteState::Parked | RouteState::NoCredential => {
+                RouteState::Parked | RouteState::Unavailable | RouteState::NoCredential => {
                     let why = status.reason.as_deref().unwrap_or("no credential yet");
                     reasons.push(format!("route {label}: {why}"));
                 }

@@ -158,6 +158,7 @@ fn limits() -> RouteSettings {
         connections: 8,
         request_timeout: Duration::from_secs(20),
         max_attempts: 5,
+        max_dead_percent: 50,
         default_ttl: Duration::from_secs(3600),
     }
 }

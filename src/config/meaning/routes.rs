@@ -94,6 +94,7 @@ impl Meaning<'_> {
             connections: section.whole("connections")?,
             request_timeout: section.duration("request_timeout")?,
             max_attempts: section.whole("max_attempts")?,
+            max_dead_percent: section.whole("max_dead_percent")?,
             default_ttl: section.duration("default_ttl")?,
         })
     }

@@ -69,7 +69,7 @@ pub(in crate::provider) fn row(status: u16, reason: &str, since: Option<UnixMill
 
         // The address. BadDeviceToken is also what every token of the other environment gets.
         (400, "BadDeviceToken") => unregistered(None),
-        (400, "DeviceTokenNotForTopic") => rejected().on_route(RouteEffect::Alert),
+        (400, "DeviceTokenNotForTopic") => rejected().on_route(RouteEffect::Misaddressed),
         (410, _) => unregistered(since), // ExpiredToken, Unregistered
 
         // The connection, or the token it was opened with: another connection will do.

@@ -57,7 +57,7 @@ fn row(code: u16, status: &Status, wait: Option<Duration>) -> Verdict {
 
         // The address.
         (_, Some("UNREGISTERED"), _) => unregistered(),
-        (403, Some("SENDER_ID_MISMATCH"), _) => rejected().on_route(RouteEffect::Alert),
+        (403, Some("SENDER_ID_MISMATCH"), _) => rejected().on_route(RouteEffect::Misaddressed),
         // Most often a dead token (Google's own SDK reads it so), else the project's id is wrong: an alert as well.
         (404, None, Some("NOT_FOUND")) => unregistered().on_route(RouteEffect::Alert),
 
@@ -94,7 +94,7 @@ fn by_apns(error: &ApnsError, wait: Option<Duration>) -> Option<Verdict> {
             again(after.max(failure)).on_route(RouteEffect::SlowDevice)
         }
         (Fate::Retry { after, .. }, _) => again(after.max(failure)),
-        (fate, RouteEffect::Alert) => Verdict::of(fate).on_route(RouteEffect::Alert),
+        (fate, route @ (RouteEffect::Alert | RouteEffect::Misaddressed)) => Verdict::of(fate).on_route(route),
         (fate, _) => Verdict::of(fate),
     };
     Some(verdict.because(wording::reason(&error.reason)))

@@ -32,6 +32,11 @@ impl ConnectBackoff {
         *self = Self::default();
     }
 
+    /// Failures since a connection last answered.
+    pub(super) const fn failures(&self) -> u8 {
+        self.failures
+    }
+
     /// When it opens, if that is after `now`.
     pub(super) fn closed_until(&self, now: Instant) -> Option<Instant> {
         self.opens_at.filter(|at| *at > now)

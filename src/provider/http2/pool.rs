@@ -299,6 +299,14 @@ impl Pool {
         }
     }
 
+    /// How many connections in a row could not be made, or ended before they had answered, while there is none in use;
+    /// 0 if there is one. Changes only within [`changed`](Self::changed) and [`grow`](Self::grow).
+    #[must_use]
+    pub fn unreachable(&self) -> u32 {
+        let in_use = self.connections.iter().any(Connection::is_in_use);
+        if in_use { 0 } else { self.backoff.failures().into() }
+    }
+
     /// How it stands.
     #[must_use]
     pub fn status(&self) -> PoolStatus {

@@ -39,6 +39,7 @@ fn short(verdict: &Verdict) -> String {
         RouteEffect::Slow { pause: Some(pause) } => format!(", slow {}s", pause.as_secs_f64()),
         RouteEffect::SlowDevice => ", slow device".to_owned(),
         RouteEffect::Alert => ", alert".to_owned(),
+        RouteEffect::Misaddressed => ", misaddressed".to_owned(),
         RouteEffect::Park => ", park".to_owned(),
     };
     let connection = match verdict.connection {
@@ -57,7 +58,7 @@ const ROWS: [(u16, &str, &str); 36] = [
     (400, "BadMessageId", "rejected, alert"),
     (400, "BadPriority", "rejected"),
     (400, "BadTopic", "rejected, alert"),
-    (400, "DeviceTokenNotForTopic", "rejected, alert"),
+    (400, "DeviceTokenNotForTopic", "rejected, misaddressed"),
     (400, "DuplicateHeaders", "rejected, alert"),
     (400, "IdleTimeout", "again after 0s, retire"),
     (400, "InvalidPushType", "rejected"),

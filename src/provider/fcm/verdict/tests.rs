@@ -62,6 +62,7 @@ fn short(verdict: &Verdict) -> String {
         RouteEffect::Slow { pause: Some(pause) } => format!(", slow {}s", pause.as_secs_f64()),
         RouteEffect::SlowDevice => ", slow device".to_owned(),
         RouteEffect::Alert => ", alert".to_owned(),
+        RouteEffect::Misaddressed => ", misaddressed".to_owned(),
         RouteEffect::Park => ", park".to_owned(),
     };
     assert_eq!(verdict.connection, crate::verdict::ConnectionEffect::Keep, "no answer of FCM's is about a connection");
@@ -121,7 +122,7 @@ fn every_row_of_the_table() {
     let third_party = [code("THIRD_PARTY_AUTH_ERROR")];
     check(401, "UNAUTHENTICATED", &third_party, "again after 300s, alert", "THIRD_PARTY_AUTH_ERROR");
     check(401, "UNAUTHENTICATED", &[], "resign", "UNAUTHENTICATED");
-    check(403, "PERMISSION_DENIED", &[code("SENDER_ID_MISMATCH")], "rejected, alert", "SENDER_ID_MISMATCH");
+    check(403, "PERMISSION_DENIED", &[code("SENDER_ID_MISMATCH")], "rejected, misaddressed", "SENDER_ID_MISMATCH");
     check(403, "PERMISSION_DENIED", &[], "keep, park", "PERMISSION_DENIED");
     // Addresses.
     check(404, "NOT_FOUND", &[code("UNREGISTERED")], "unregistered", "UNREGISTERED");

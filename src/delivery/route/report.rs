@@ -1,0 +1,137 @@
+//! What a route tells of itself: logs for what an operator must know, status and gauges for the rest.
+
+use super::{Route, now};
+use crate::delivery::{Halt, RouteState, RouteStatus};
+use crate::job::Push;
+use crate::provider::Credential;
+use crate::telemetry::RouteGauges;
+use crate::verdict::{Fate, Reason, RouteEffect, Verdict};
+use std::time::Instant;
+
+impl Route {
+    /// Says what an operator must know.
+    pub(super) fn report(&mut self, push: &Push, verdict: &Verdict, now: Instant) {
+        let reason = verdict.reason.as_deref().unwrap_or("unknown");
+        if matches!(verdict.fate, Fate::Retry { .. }) {
+            self.failing = verdict.reason.clone().unwrap_or(Reason::Borrowed("unknown"));
+        }
+        match verdict.route {
+            RouteEffect::Park => {
+                let text = format!("the provider refuses the credential or configuration: {reason}");
+                if self.trouble.as_ref() != Some(&text) {
+                    tracing::error!(route = %self.label, reason, status = verdict.status, retry_in = ?self.gate.keep_for(now), "route parked: the provider refuses its credential or configuration; its jobs are kept");
+                }
+                self.trouble = Some(text);
+            }
+            RouteEffect::Alert | RouteEffect::Misaddressed => {
+                tracing::warn!(route = %self.label, reason, status = verdict.status, job = %push.envelope.job.id, "the provider complains of what only an operator can change");
+            }
+            RouteEffect::Slow { pause: Some(pause) } => {
+                tracing::debug!(route = %self.label, reason, ?pause, "the provider asks for a pause");
+            }
+            _ if matches!(verdict.fate, Fate::Accepted { .. }) && self.trouble.is_some() => {
+                tracing::info!(route = %self.label, "route in use again");
+                self.trouble = None;
+            }
+            _ => {}
+        }
+    }
+
+    pub(super) fn credential(&mut self, state: &Credential) {
+        match state {
+            Credential::Ready { expires } => {
+                self.credential_expires = *expires;
+                if self.gate.halt(now()) == Some(Halt::Refused) {
+                    tracing::info!(route = %self.label, "a fresh credential: the route is tried again");
+                }
+                self.trouble = None;
+            }
+            Credential::Pending => {}
+            Credential::Broken { reason } => {
+                let text = format!("no credential: {reason}");
+                if self.trouble.as_ref() != Some(&text) {
+                    tracing::error!(route = %self.label, %reason, "route parked: its credential is refused; its jobs are kept");
+                }
+                self.trouble = Some(text);
+            }
+        }
+        self.gate.credential(matches!(state, Credential::Ready { .. }), now());
+    }
+
+    pub(super) fn show(&mut self) {
+        let now = now();
+        let circuit = self.gate.circuit(now);
+        let halt = self.gate.halt(now);
+        let state = match halt {
+            _ if !self.gate.has_credential() && self.trouble.is_some() => RouteState::Parked,
+            _ if !self.gate.has_credential() => RouteState::NoCredential,
+            Some(Halt::Refused | Halt::MassDeath) => RouteState::Parked,
+            Some(Halt::Failing) => RouteState::Unavailable,
+            None if self.gate.paused_until(now).is_some() => RouteState::Paused,
+            None => RouteState::Ready,
+        };
+        let rate = self.gate.rate();
+        let pool = self.pool.status();
+        let status = RouteStatus {
+            state,
+            reason: self.trouble.clone().or_else(|| halt.and_then(|halt| self.why(halt))).or(pool.last_failure),
+            in_flight: self.under_way(),
+            on_shelf: self.shelf.len(),
+            concurrency_limit: self.gate.concurrency_limit(),
+            rate: rate.is_finite().then_some(rate),
+            connections: pool.open,
+            free_streams: self.pool.room(),
+            attempts: self.attempts,
+            retries: self.retries,
+            put_off: self.put_off,
+            retry_budget: self.gate.retry_budget(),
+        };
+        let gauges = RouteGauges {
+            in_flight: status.in_flight,
+            concurrency_limit: status.concurrency_limit,
+            rate_limit: rate,
+            breaker: circuit as u8,
+            connections: u32::try_from(status.connections).unwrap_or(u32::MAX),
+            credential_expires: self.credential_expires,
+        };
+        self.metrics.route(&self.label, &gauges);
+        self.status.send_if_modified(|shown| std::mem::replace(shown, status.clone()) != status);
+    }
+
+    /// Says that the gate has closed or opened, once each time. What a refused credential means is said by
+    /// [`report`](Self::report) already.
+    pub(super) fn report_halt(&mut self, now: Instant) {
+        let halt = self.gate.halt(now);
+        if halt == self.halt {
+            return;
+        }
+        self.halt = halt;
+        let retry_in = self.gate.keep_for(now);
+        match halt {
+            Some(Halt::MassDeath) => {
+                tracing::error!(route = %self.label, ?retry_in, limit = self.settings.max_dead_percent, "route parked: so many tokens died at once that this is hardly true (a wrong topic, project or environment looks like that); no caller is told to delete them, and its jobs are kept");
+            }
+            Some(Halt::Failing) => {
+                let reason = self.why(Halt::Failing);
+                tracing::warn!(route = %self.label, reason, ?retry_in, "the provider fails; its jobs wait, and one push is tried now and then");
+            }
+            Some(Halt::Refused) => {}
+            None => tracing::info!(route = %self.label, "route in use again; it ramps up"),
+        }
+    }
+
+    /// Why the gate is closed, for people.
+    fn why(&self, halt: Halt) -> Option<String> {
+        match halt {
+            Halt::Refused => None,
+            Halt::MassDeath => Some(
+                "too many tokens died at once to be believed: is it the right topic, project and environment?"
+                    .to_owned(),
+            ),
+            Halt::Failing => {
+                let failure = self.pool.status().last_failure.unwrap_or_else(|| self.failing.to_string());
+                Some(format!("the provider fails: {failure}"))
+            }
+        }
+    }
+}
