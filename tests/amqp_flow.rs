@@ -15,9 +15,10 @@ use support::broker::{Broker, Peer, text};
 use support::eventually;
 use support::source::{Stub, job, settings, settle};
 use tidegate::job::{Envelope, Lane, Provider, UnixMillis};
-use tidegate::outcome::{AmqpSink, Event, OutcomeKind, Sink};
+use tidegate::outcome::{AmqpSink, Event, OutcomeKind, Sink, Troubles};
 use tidegate::source::amqp::{Message, PrivateBroker, PublishError, PublisherState, SourceState, enqueue};
 use tidegate::source::{Dead, Keep, Later};
+use tidegate::telemetry::Metrics;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_day_without_trouble() {
@@ -245,7 +246,7 @@ async fn dead_letters_keep_their_body(stub: &mut Stub, peer: &Peer) {
 }
 
 async fn outcomes_need_no_listener(stub: &Stub, peer: &Peer) {
-    let sink = AmqpSink::new(stub.source.publisher(), stub.names());
+    let sink = AmqpSink::new(stub.source.publisher(), stub.names(), Troubles::default(), Arc::new(Metrics::default()));
     let event =
         |kind, json: &'static str| Event { app: "chat".into(), provider: Provider::Fcm, kind, json: json.into() };
     let events = [

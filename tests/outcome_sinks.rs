@@ -8,7 +8,7 @@ use axum::http::{HeaderMap, StatusCode};
 use axum::routing::post;
 use bytes::Bytes;
 use tidegate::job::Provider;
-use tidegate::outcome::{Event, FileSink, OutcomeKind, Sink, WebhookSettings, WebhookSink};
+use tidegate::outcome::{Event, FileSink, OutcomeKind, Sink, Troubles, WebhookSettings, WebhookSink};
 
 fn events(from: usize, count: usize) -> Vec<Event> {
     let json = |nth| Bytes::from(format!(r#"{{"job":"{nth}"}}"#));
@@ -20,8 +20,9 @@ fn events(from: usize, count: usize) -> Vec<Event> {
 #[tokio::test]
 async fn a_file_is_appended_and_survives_its_rotation() {
     let folder = tempfile::tempdir().expect("a temporary folder");
+    let troubles = Troubles::default();
     let path = folder.path().join("logs/outcomes.ndjson");
-    let sink = FileSink::new(path.clone());
+    let sink = FileSink::new(path.clone(), troubles.clone());
     sink.publish(&events(0, 2)).await;
     sink.publish(&events(2, 1)).await;
     let read = |path: &std::path::Path| std::fs::read_to_string(path).expect("it is there");
@@ -36,13 +37,16 @@ async fn a_file_that_cant_be_written_is_tried_again_until_it_can() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let path = folder.path().join("outcomes.ndjson");
     std::fs::create_dir(&path).expect("a folder stands in the way");
-    let sink = FileSink::new(path.clone());
+    let troubles = Troubles::default();
+    let sink = FileSink::new(path.clone(), troubles.clone());
     let publish = tokio::spawn(async move { sink.publish(&events(0, 1)).await });
     // Long enough for a try or two; that it has not ended is what is looked at.
     tokio::time::sleep(std::time::Duration::from_millis(300)).await;
     assert!(!publish.is_finished(), "a folder is no file");
+    assert!(troubles.all()["file"].contains("outcomes.ndjson"), "an operator can see why");
     std::fs::remove_dir(&path).expect("it is empty");
     publish.await.expect("it does not panic");
+    assert!(troubles.all().is_empty());
     assert_eq!(std::fs::read_to_string(&path).expect("it is there"), "{\"job\":\"0\"}\n");
 }
 
@@ -71,7 +75,7 @@ async fn a_webhook_is_told_in_order_until_it_answers_2xx() {
     let router = Router::new().route("/hook", post(receive)).with_state(Arc::clone(&seen));
     tokio::spawn(async move { axum::serve(listener, router).await });
     let settings = WebhookSettings { url: url.into(), token: Some("bearer-secret".into()), extra_roots: None };
-    let sink = WebhookSink::new(settings).expect("a good URL");
+    let sink = WebhookSink::new(settings, Troubles::default()).expect("a good URL");
     sink.publish(&events(0, 2)).await;
     sink.publish(&events(2, 1)).await;
     let seen = seen.lock().expect("it is free");

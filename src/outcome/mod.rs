@@ -27,7 +27,7 @@ pub use dispose::{Disposition, Left, SHORT_DELAY, dispose};
 pub use event::{Ended, Outcome, OutcomeKind};
 pub use resolution::Resolution;
 pub use settings::{OutcomeSettings, WebhookSettings};
-pub use sink::{AmqpSink, Event, FileSink, Sink, WebhookSink};
+pub use sink::{AmqpSink, Event, FileSink, Sink, Troubles, WebhookSink};
 pub use stage::{Keepers, Settlement, run};
 pub use tally::Tally;
 pub use wire::{schema, to_json};

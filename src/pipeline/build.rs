@@ -12,7 +12,7 @@ use super::{Pipeline, Settings, StartError, View};
 use crate::delivery::{Delivery, RouteSettings, RouteStatus};
 use crate::dispatch::{Dispatch, RouteDoor};
 use crate::job::{Envelope, Lane, MemoryBudget, RouteId, RouteTable, UnixMillis};
-use crate::outcome::{AmqpSink, FileSink, Keepers, OutcomeSettings, Settlement, Sink, Tally, WebhookSink};
+use crate::outcome::{AmqpSink, FileSink, Keepers, OutcomeSettings, Settlement, Sink, Tally, Troubles, WebhookSink};
 use crate::provider::http2::{Pool, PoolOptions};
 use crate::provider::{Protocol, ProviderSettings, apns, fcm};
 use crate::source::amqp::AmqpSource;
@@ -79,12 +79,13 @@ impl Pipeline {
             let (_, table) = watch::channel(Arc::new(table));
             AmqpSource::start(amqp, table, outlets, Arc::clone(&metrics), stop.intake.clone())
         });
+        let troubles = Troubles::default();
         let keepers = Keepers { amqp: source.as_ref().map(AmqpSource::keeper) };
         let settlement = Settlement {
             resolutions,
             exits,
             publish: settings.outcomes.publish.clone(),
-            sinks: sinks(&settings.outcomes, source.as_ref())?,
+            sinks: sinks(&settings.outcomes, source.as_ref(), &troubles, &metrics)?,
             keepers,
             labels,
             tally: Arc::clone(&tally),
@@ -109,6 +110,7 @@ impl Pipeline {
             tally,
             metrics,
             memory,
+            troubles,
         };
         Ok(Self { view, source, stop, tasks, settlement, threads })
     }
@@ -194,16 +196,26 @@ fn client_of(
     Ok((protocol, pool))
 }
 
-fn sinks(settings: &OutcomeSettings, source: Option<&AmqpSource>) -> Result<Vec<Arc<dyn Sink>>, StartError> {
+fn sinks(
+    settings: &OutcomeSettings,
+    source: Option<&AmqpSource>,
+    troubles: &Troubles,
+    metrics: &Arc<Metrics>,
+) -> Result<Vec<Arc<dyn Sink>>, StartError> {
     let mut sinks: Vec<Arc<dyn Sink>> = Vec::new();
     if let Some(source) = source.filter(|_| settings.amqp) {
-        sinks.push(Arc::new(AmqpSink::new(source.publisher(), source.names().clone())));
+        sinks.push(Arc::new(AmqpSink::new(
+            source.publisher(),
+            source.names().clone(),
+            troubles.clone(),
+            Arc::clone(metrics),
+        )));
     }
     if let Some(path) = &settings.file {
-        sinks.push(Arc::new(FileSink::new(path.clone())));
+        sinks.push(Arc::new(FileSink::new(path.clone(), troubles.clone())));
     }
     if let Some(webhook) = &settings.webhook {
-        sinks.push(Arc::new(WebhookSink::new(webhook.clone()).map_err(StartError::Webhook)?));
+        sinks.push(Arc::new(WebhookSink::new(webhook.clone(), troubles.clone()).map_err(StartError::Webhook)?));
     }
     Ok(sinks)
 }

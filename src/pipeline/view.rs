@@ -8,7 +8,7 @@ use serde::Serialize;
 
 use crate::delivery::{RouteState, RouteStatus};
 use crate::job::{Lane, MemoryBudget, RouteId, SourceName, UnixMillis};
-use crate::outcome::{OutcomeKind, Tally};
+use crate::outcome::{OutcomeKind, Tally, Troubles};
 use crate::source::amqp::SourceStatus;
 use crate::telemetry::{Metrics, RouteLabel};
 use tokio::sync::watch;
@@ -20,6 +20,7 @@ pub struct View {
     pub(super) started_at: UnixMillis,
     pub(super) routes: Arc<[(RouteLabel, watch::Receiver<RouteStatus>)]>,
     pub(super) amqp: Option<watch::Receiver<SourceStatus>>,
+    pub(super) troubles: Troubles,
     /// The books.
     pub tally: Arc<Tally>,
     /// Metrics.
@@ -90,6 +91,9 @@ impl View {
                 ready = false;
                 reasons.push(format!("source amqp: {}", *status));
             }
+        }
+        for (sink, error) in self.troubles.all() {
+            reasons.push(format!("outcomes can't be told, and jobs wait for that: {sink}: {error}"));
         }
         let mut usable = self.routes.is_empty();
         for (label, status) in self.routes.iter() {

@@ -198,6 +198,7 @@ pub struct Metrics {
     demand: Family<SourceLabels, Gauge>,
     unsettled: Family<SourceLabels, Gauge>,
     outcome_events: Family<SinkLabels, Counter>,
+    outcome_events_unheard: Family<SinkLabels, Counter>,
     memory_held: Gauge,
     reasons: Mutex<HashSet<String>>,
 }
@@ -222,6 +223,7 @@ impl Default for Metrics {
             demand: Family::default(),
             unsettled: Family::default(),
             outcome_events: Family::default(),
+            outcome_events_unheard: Family::default(),
             memory_held: Gauge::default(),
             reasons: Mutex::default(),
         };
@@ -254,6 +256,8 @@ impl Metrics {
         to.register("demand", "Jobs wanted from the source now", self.demand.clone());
         to.register("unsettled", "Jobs taken from the source and not settled", self.unsettled.clone());
         to.register("outcome_events", "Outcome events made durable, by sink", self.outcome_events.clone());
+        let unheard = self.outcome_events_unheard.clone();
+        to.register("outcome_events_unheard", "Outcome events that no queue took", unheard);
         to.register("memory_held_bytes", "Estimated bytes of the jobs held", self.memory_held.clone());
     }
 
@@ -320,6 +324,11 @@ impl Metrics {
     /// Events were made durable by a sink.
     pub fn published(&self, sink: &'static str, events: usize) {
         self.outcome_events.get_or_create(&SinkLabels { sink }).inc_by(events as u64);
+    }
+
+    /// Events that a sink took and nobody hears.
+    pub fn unheard(&self, sink: &'static str, events: usize) {
+        self.outcome_events_unheard.get_or_create(&SinkLabels { sink }).inc_by(events as u64);
     }
 
     /// Estimated bytes of the jobs held.

@@ -10,19 +10,20 @@ use std::time::Duration;
 
 use futures::future::BoxFuture;
 
-use super::{Event, Sink, Trouble};
+use super::{Event, Sink, Trouble, Troubles};
 
 /// An NDJSON file.
 #[derive(Debug, Clone)]
 pub struct FileSink {
     path: PathBuf,
+    troubles: Troubles,
 }
 
 impl FileSink {
     /// A sink that appends to `path`; missing folders are made with the first batch.
     #[must_use]
-    pub const fn new(path: PathBuf) -> Self {
-        Self { path }
+    pub const fn new(path: PathBuf, troubles: Troubles) -> Self {
+        Self { path, troubles }
     }
 }
 
@@ -39,12 +40,12 @@ impl Sink for FileSink {
         }
         let lines = bytes::Bytes::from(lines);
         Box::pin(async move {
-            let mut trouble = Trouble::new(self.name(), Duration::from_secs(10));
+            let mut trouble = Trouble::new(self.name(), &self.troubles, Duration::from_secs(10));
             loop {
                 let (path, lines) = (self.path.clone(), lines.clone());
                 let written = tokio::task::spawn_blocking(move || append(&path, &lines)).await;
                 match written.expect("appending does not panic") {
-                    Ok(()) => return,
+                    Ok(()) => return trouble.over(),
                     Err(error) => trouble.wait(&format!("{}: {error}", self.path.display())).await,
                 }
             }

@@ -4,6 +4,8 @@ mod amqp;
 mod file;
 mod webhook;
 
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -54,25 +56,84 @@ fn json_array(events: &[Event]) -> Bytes {
     array.into()
 }
 
-/// A sink's trouble: waits between tries, and says so, the first time and whenever it has lasted a minute more.
+/// How often a lasting trouble is told.
+const SAY_EVERY: Duration = Duration::from_secs(60);
+
+/// What the sinks suffer from now, for whoever asks whether all is well. Cheap to clone.
+#[derive(Debug, Clone, Default)]
+pub struct Troubles(Arc<Mutex<Noted>>);
+
+#[derive(Debug, Default)]
+struct Noted {
+    now: BTreeMap<&'static str, String>,
+    /// When it was last said that nobody listens.
+    unheard: Option<tokio::time::Instant>,
+}
+
+impl Troubles {
+    /// Each sink that can't be told anything now, and why.
+    #[must_use]
+    pub fn all(&self) -> BTreeMap<&'static str, String> {
+        self.locked().now.clone()
+    }
+
+    fn note(&self, sink: &'static str, error: &str) {
+        self.locked().now.insert(sink, error.to_owned());
+    }
+
+    /// True if there was any.
+    fn over(&self, sink: &'static str) -> bool {
+        self.locked().now.remove(sink).is_some()
+    }
+
+    /// Events went to an exchange from which no queue takes them.
+    fn unheard(&self, exchange: &str, key: &str) {
+        let now = tokio::time::Instant::now();
+        let mut noted = self.locked();
+        if noted.unheard.is_none_or(|at| now - at >= SAY_EVERY) {
+            noted.unheard = Some(now);
+            tracing::warn!(
+                exchange,
+                key,
+                "outcomes are told to nobody: bind a queue to the exchange, or set outcomes.amqp = false"
+            );
+        }
+    }
+
+    fn locked(&self) -> MutexGuard<'_, Noted> {
+        // Nothing in here panics half-way through a change.
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// One batch's trouble with its sink: waits between tries, and says so, the first time, whenever it has lasted a minute
+/// more, and when it is over.
 struct Trouble {
     sink: &'static str,
+    all: Troubles,
     backoff: Backoff,
     tries: u8,
     said: Option<tokio::time::Instant>,
 }
 
 impl Trouble {
-    const SAY_EVERY: Duration = Duration::from_secs(60);
+    fn new(sink: &'static str, all: &Troubles, cap: Duration) -> Self {
+        let backoff = Backoff { base: Duration::from_millis(200), cap };
+        Self { sink, all: all.clone(), backoff, tries: 0, said: None }
+    }
 
-    const fn new(sink: &'static str, cap: Duration) -> Self {
-        Self { sink, backoff: Backoff { base: Duration::from_millis(200), cap }, tries: 0, said: None }
+    /// The batch is told.
+    fn over(self) {
+        if self.all.over(self.sink) {
+            tracing::info!(sink = self.sink, tries = self.tries, "outcomes are told again");
+        }
     }
 
     async fn wait(&mut self, error: &str) {
         self.tries = self.tries.saturating_add(1);
+        self.all.note(self.sink, error);
         let now = tokio::time::Instant::now();
-        if self.said.is_none_or(|at| now - at >= Self::SAY_EVERY) {
+        if self.said.is_none_or(|at| now - at >= SAY_EVERY) {
             self.said = Some(now);
             tracing::error!(
                 sink = self.sink,

@@ -8,7 +8,7 @@ use std::time::Duration;
 use futures::future::BoxFuture;
 use secrecy::ExposeSecret;
 
-use super::{Event, Sink, Trouble};
+use super::{Event, Sink, Trouble, Troubles};
 use crate::outcome::WebhookSettings;
 
 /// From sending a batch to the whole answer.
@@ -20,6 +20,7 @@ pub struct WebhookSink {
     settings: WebhookSettings,
     /// What may be shown of the URL.
     origin: String,
+    troubles: Troubles,
 }
 
 impl WebhookSink {
@@ -27,7 +28,7 @@ impl WebhookSink {
     ///
     /// # Errors
     /// If its roots of trust can't be read, or the URL is none.
-    pub fn new(settings: WebhookSettings) -> Result<Self, String> {
+    pub fn new(settings: WebhookSettings, troubles: Troubles) -> Result<Self, String> {
         let tls = crate::provider::tls::any_http(settings.extra_roots.as_deref()).map_err(|error| error.to_string())?;
         let url: reqwest::Url = settings.url.expose_secret().parse().map_err(|_| "the webhook's URL is none")?;
         let client = reqwest::Client::builder()
@@ -38,7 +39,7 @@ impl WebhookSink {
             .user_agent(concat!("tidegate/", env!("CARGO_PKG_VERSION")))
             .build()
             .map_err(|error| error.without_url().to_string())?;
-        Ok(Self { client, settings, origin: url.origin().ascii_serialization() })
+        Ok(Self { client, settings, origin: url.origin().ascii_serialization(), troubles })
     }
 
     async fn post(&self, body: bytes::Bytes) -> Result<(), String> {
@@ -50,6 +51,9 @@ impl WebhookSink {
         let answer = request.send().await.map_err(|error| error.without_url().to_string())?;
         match answer.status() {
             status if status.is_success() => Ok(()),
+            status if status.is_client_error() => Err(format!(
+                "it answered {status}: a matter of its configuration or ours; the batch is kept and sent again"
+            )),
             status => Err(format!("it answered {status}")),
         }
     }
@@ -63,10 +67,11 @@ impl Sink for WebhookSink {
     fn publish<'a>(&'a self, events: &'a [Event]) -> BoxFuture<'a, ()> {
         let body = super::json_array(events);
         Box::pin(async move {
-            let mut trouble = Trouble::new(self.name(), Duration::from_secs(60));
+            let mut trouble = Trouble::new(self.name(), &self.troubles, Duration::from_secs(60));
             while let Err(error) = self.post(body.clone()).await {
                 trouble.wait(&format!("{}: {error}", self.origin)).await;
             }
+            trouble.over();
         })
     }
 }

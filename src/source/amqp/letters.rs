@@ -88,14 +88,14 @@ pub(super) fn job(names: &Names, lane: Lane, id: &str, body: Bytes, now: UnixMil
     Message { exchange: names.jobs(), routing_key: lane.to_string(), properties, body, mandatory: true }
 }
 
-/// A batch of outcomes. Not mandatory: nobody need listen.
+/// A batch of outcomes. Mandatory, so that it is known when nobody listens.
 pub(crate) fn outcomes(names: &Names, routing_key: String, body: Bytes, now: UnixMillis) -> Message {
     let properties = BasicProperties::default()
         .with_content_type("application/json".into())
         .with_delivery_mode(PERSISTENT)
         .with_type("push.outcomes.v1".into())
         .with_timestamp(now.seconds());
-    Message { exchange: names.outcomes(), routing_key, properties, body, mandatory: false }
+    Message { exchange: names.outcomes(), routing_key, properties, body, mandatory: true }
 }
 
 fn to_dead(names: &Names, queue: &str, properties: BasicProperties, body: Bytes) -> Message {
