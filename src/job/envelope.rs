@@ -46,13 +46,18 @@ impl RouteTable {
 }
 
 /// Where settled jobs are reported: one per source connection generation, so that a late answer can never settle
-/// another job. Calls don't block and don't fail; a generation that is gone ignores them.
+/// another job. Calls don't block and don't fail. A generation that is gone can't settle any more; what it hears is for
+/// the source's memory, so that a job which ended late is not sent again when it comes again.
 pub trait Acknowledger: Send + Sync {
     /// These jobs are settled: every push of them has an outcome, or is durably queued again.
     fn settle(&self, tags: Vec<u64>);
 
     /// These jobs were not touched: the source shall have them back (drain).
     fn give_back(&self, tags: Vec<u64>);
+
+    /// A job that came by a generation that is gone: all its pushes have ended but those to these targets, which come
+    /// again with it. Never said of a live one.
+    fn settle_except(&self, tag: u64, targets: Vec<u16>);
 
     /// False once the source has taken its jobs back by itself (the connection is lost): they will come again, so
     /// what still waits of them must not be sent.

@@ -27,6 +27,7 @@ use lapin::message::Delivery;
 use lapin::{Acker, Channel, Connection, Consumer};
 use tokio_util::sync::CancellationToken;
 
+use super::hands::{Hands, Verdict};
 use super::letters;
 use super::message::{self, Clocks};
 use super::receipts::Receipts;
@@ -55,15 +56,22 @@ pub(super) enum End {
 type Fault = String;
 
 /// Runs one queue's feed on a new channel until that is lost, or all is closed.
-pub(super) async fn feed(feeding: &Feeding, connection: &Connection, lost: &CancellationToken) -> End {
+pub(super) async fn feed(
+    feeding: &Feeding,
+    hands: &mut Hands,
+    connection: &Connection,
+    lost: &CancellationToken,
+) -> End {
     let channel = match connection.create_channel().await {
         Ok(channel) => channel,
         Err(error) => return End::Lost(error.to_string()),
     };
-    let mut feed = Feed::new(feeding, channel);
+    let mut feed = Feed::new(feeding, hands, channel);
     let end = feed.run(lost).await;
     feed.receipts.lose();
     feed.report(Instant::now());
+    let receipts = Arc::clone(&feed.receipts);
+    feed.hands.lose(receipts);
     end
 }
 
@@ -77,6 +85,7 @@ struct Feed<'a> {
     window: Window,
     ledger: Ledger<Acker>,
     receipts: Arc<Receipts>,
+    hands: &'a mut Hands,
     waiting: VecDeque<Delivery>,
     /// Decoded and not handed over, because the link was full or demand was withdrawn meanwhile; at most a chunk.
     ready: Vec<Arc<Envelope>>,
@@ -96,7 +105,7 @@ enum Event {
 }
 
 impl<'a> Feed<'a> {
-    fn new(feeding: &'a Feeding, channel: Channel) -> Self {
+    fn new(feeding: &'a Feeding, hands: &'a mut Hands, channel: Channel) -> Self {
         Self {
             feeding,
             channel,
@@ -105,7 +114,8 @@ impl<'a> Feed<'a> {
             consumer_since: 1,
             window: Window::new(feeding.settings.max_prefetch),
             ledger: Ledger::new(),
-            receipts: Arc::new(Receipts::default()),
+            receipts: hands.receipts(),
+            hands,
             waiting: VecDeque::new(),
             ready: Vec::new(),
             dying: FuturesUnordered::new(),
@@ -153,6 +163,7 @@ impl<'a> Feed<'a> {
             return Err("the broker closed the channel".to_owned());
         }
         self.empty_inbox().await?;
+        self.look_back().await?;
         self.hand_over();
         if !self.draining {
             let now = Instant::now();
@@ -208,7 +219,33 @@ impl<'a> Feed<'a> {
 
     fn arrived(&mut self, delivery: Delivery) {
         self.ledger.delivered(delivery.delivery_tag, delivery.acker.clone());
-        self.waiting.push_back(delivery);
+        match self.hands.arrived(delivery) {
+            Verdict::Send(delivery) => self.waiting.push_back(delivery),
+            Verdict::Duplicate(tag) => self.duplicate(tag),
+            Verdict::Wait => {}
+        }
+    }
+
+    /// Looks whether deliveries that came again, and wait for what becomes of the job's first one, can go on.
+    async fn look_back(&mut self) -> Result<(), Fault> {
+        // From the back: they came first, and stay in order.
+        for verdict in self.hands.look(Instant::now()).into_iter().rev() {
+            match verdict {
+                Verdict::Send(delivery) if self.draining => self.give_back(vec![delivery.delivery_tag]).await?,
+                Verdict::Send(delivery) => self.waiting.push_front(delivery),
+                Verdict::Duplicate(tag) => self.duplicate(tag),
+                Verdict::Wait => {}
+            }
+        }
+        Ok(())
+    }
+
+    /// Acks what came again and had ended.
+    fn duplicate(&mut self, tag: u64) {
+        let feeding = self.feeding;
+        tracing::debug!(queue = %feeding.queue.name, tag, "came again and had ended: acked, not sent");
+        feeding.metrics.jobs(SourceName::Amqp, feeding.queue.lane, JobResult::Duplicate, 1);
+        self.settle(&[tag]);
     }
 
     /// Hands over what is wanted; what can't be read becomes a dead letter on the way.
@@ -243,7 +280,10 @@ impl<'a> Feed<'a> {
             let limit = self.feeding.settings.max_deliveries;
             let queue = &self.feeding.queue;
             match message::read(&delivery.properties, body.clone(), queue, &routes, receipt, limit, now) {
-                Ok(envelope) => self.ready.push(envelope),
+                Ok(envelope) => {
+                    self.hands.decoded(tag, &envelope);
+                    self.ready.push(envelope);
+                }
                 Err(bad) => {
                     let feeding = self.feeding;
                     tracing::warn!(
@@ -267,7 +307,11 @@ impl<'a> Feed<'a> {
 
     fn settle(&mut self, tags: &[u64]) {
         let now = Instant::now();
-        let count = tags.iter().filter(|tag| self.ledger.settle(**tag, now)).count();
+        let mut count = 0;
+        for tag in tags {
+            self.hands.settled(*tag);
+            count += usize::from(self.ledger.settle(*tag, now));
+        }
         self.window.settled(count);
     }
 

@@ -12,6 +12,7 @@
 //! | `supervise`, `backoff`, `status` | connections' lives, and what is seen of them |
 //! | `consume`, `gate`, `window` | one queue's feed; the lane's way in; its prefetch |
 //! | `receipts`, `settle` | settled jobs come in, coalesced acks go out |
+//! | `hands`, `ended` | what is in hand, over all channels; what must not be sent again |
 //! | `message`, `letters` | what we read, what we write |
 //! | `publish`, `keeper`, `enqueue` | confirmed publishing and its users |
 //! | `private_broker` | a broker of one's own, for the demo and the tests |
@@ -19,8 +20,10 @@
 mod backoff;
 mod connect;
 mod consume;
+mod ended;
 mod enqueue;
 mod gate;
+mod hands;
 mod keeper;
 pub(crate) mod letters;
 mod message;
@@ -117,8 +120,14 @@ impl AmqpSource {
                 close: close.clone(),
             })
             .collect();
-        let supervisor =
-            Supervisor { settings, feedings, board: board.clone(), drain: drain.clone(), close: close.clone() };
+        let supervisor = Supervisor {
+            hands: Vec::new(),
+            settings,
+            feedings,
+            board: board.clone(),
+            drain: drain.clone(),
+            close: close.clone(),
+        };
         Self { board, publisher, names, drain, close, supervisor: tokio::spawn(supervisor.run()) }
     }
 

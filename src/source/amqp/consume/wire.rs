@@ -13,13 +13,14 @@ use super::{End, Fault, Feed};
 impl Feed<'_> {
     /// Takes in what the pipeline settled or gave back.
     pub(super) async fn empty_inbox(&mut self) -> Result<(), Fault> {
-        let Inbox { settled, returned } = self.receipts.take();
+        let Inbox { settled, returned, .. } = self.receipts.take();
         self.settle(&settled);
         self.give_back(returned).await
     }
 
-    async fn give_back(&mut self, tags: Vec<u64>) -> Result<(), Fault> {
+    pub(super) async fn give_back(&mut self, tags: Vec<u64>) -> Result<(), Fault> {
         for tag in tags {
+            self.hands.returned(tag);
             if let Some(acker) = self.ledger.take(tag) {
                 let options = BasicNackOptions { requeue: true, ..Default::default() };
                 sent(acker.nack(options).await)?;
