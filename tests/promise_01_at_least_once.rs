@@ -101,6 +101,6 @@ async fn promise_01_no_job_is_lost_when_the_broker_is_killed_10_times() {
     let (lost, doubled) = lost_and_doubled(&world, JOBS).await;
     println!("{JOBS} jobs, {KILLS} kills of the broker: lost {lost}, doubled {doubled}");
     assert_eq!(lost, 0);
-    assert!(doubled <= KILLS * WINDOW, "{doubled} doubled: more than can have been unsettled");
+    assert_eq!(doubled, 0, "the process lived, and knows what it has sent");
     assert_eq!(world.depth("tidegate.dead").await, 0);
 }
