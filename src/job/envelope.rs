@@ -200,12 +200,17 @@ impl Envelope {
         self.charge.get_or_init(|| budget.charge(self.footprint()));
     }
 
-    /// What the job takes in memory, in bytes: its body as it came and as it was read, its targets and its pushes. An
-    /// estimate, on the safe side.
     fn footprint(&self) -> usize {
+        Self::estimate(self.origin.body.len(), self.push_count())
+    }
+
+    /// What a job takes in memory, in bytes: its body as it came and as it was read, its targets and its pushes. An
+    /// estimate, on the safe side.
+    #[must_use]
+    pub const fn estimate(body: usize, pushes: usize) -> usize {
         const FIXED: usize = 1024;
         const PER_PUSH: usize = 96;
-        FIXED + 3 * self.origin.body.len() + PER_PUSH * self.push_count()
+        FIXED + 3 * body + PER_PUSH * pushes
     }
 
     /// What a provider rendered of this job once for all its targets; `render` runs at the first call.

@@ -35,7 +35,7 @@ use super::settle::Ledger;
 use super::status::Seldom;
 use super::supervise::Feeding;
 use super::window::{Load, Window};
-use crate::job::{Acknowledger, Envelope, Receipt, SourceName};
+use crate::job::{Acknowledger, Charge, Envelope, MAX_JOB_BYTES, MemoryBudget, Receipt, SourceName};
 use crate::telemetry::JobResult;
 
 /// Jobs decoded and handed over at a time: a hand-over's cost is shared, and no other task waits long.
@@ -86,13 +86,25 @@ struct Feed<'a> {
     ledger: Ledger<Acker>,
     receipts: Arc<Receipts>,
     hands: &'a mut Hands,
-    waiting: VecDeque<Delivery>,
+    waiting: VecDeque<Waiting>,
     /// Decoded and not handed over, because the link was full or demand was withdrawn meanwhile; at most a chunk.
     ready: Vec<Arc<Envelope>>,
     /// Dead letters on their way, at most one for each delivery; each yields the tag to ack.
     dying: FuturesUnordered<BoxFuture<'static, u64>>,
     draining: bool,
     seldom: Seldom,
+}
+
+/// A delivery that waits for demand, not decoded.
+struct Waiting {
+    delivery: Delivery,
+    /// What it will take once it is decoded.
+    _charge: Charge,
+}
+
+/// How many jobs fit if each is as large as a job may be.
+fn largest_that_fit(memory: &MemoryBudget) -> u16 {
+    u16::try_from(memory.limit() / Envelope::estimate(MAX_JOB_BYTES, 1)).unwrap_or(u16::MAX)
 }
 
 #[expect(clippy::large_enum_variant, reason = "it lives for one turn of the loop, on the stack")]
@@ -112,7 +124,7 @@ impl<'a> Feed<'a> {
             consumer: None,
             consumers: 0,
             consumer_since: 1,
-            window: Window::new(feeding.settings.max_prefetch),
+            window: Window::new(feeding.settings.max_prefetch, largest_that_fit(&feeding.memory)),
             ledger: Ledger::new(),
             receipts: hands.receipts(),
             hands,
@@ -180,6 +192,7 @@ impl<'a> Feed<'a> {
             demand: if self.feeding.gate.is_closed() { 0 } else { self.feeding.gate.demand() },
             held: self.ledger.open() - self.waiting.len() - self.ready.len(),
             waiting: self.waiting.len() + self.ready.len(),
+            fit: self.ledger.open() + self.feeding.memory.room().div_ceil(self.feeding.shares.max(1)),
             older: self.ledger.outstanding_before(self.consumer_since),
         }
     }
@@ -220,7 +233,7 @@ impl<'a> Feed<'a> {
     fn arrived(&mut self, delivery: Delivery) {
         self.ledger.delivered(delivery.delivery_tag, delivery.acker.clone());
         match self.hands.arrived(delivery) {
-            Verdict::Send(delivery) => self.waiting.push_back(delivery),
+            Verdict::Send(delivery) => self.waiting.push_back(self.waiting(delivery)),
             Verdict::Duplicate(tag) => self.duplicate(tag),
             Verdict::Wait => {}
         }
@@ -232,12 +245,17 @@ impl<'a> Feed<'a> {
         for verdict in self.hands.look(Instant::now()).into_iter().rev() {
             match verdict {
                 Verdict::Send(delivery) if self.draining => self.give_back(vec![delivery.delivery_tag]).await?,
-                Verdict::Send(delivery) => self.waiting.push_front(delivery),
+                Verdict::Send(delivery) => self.waiting.push_front(self.waiting(delivery)),
                 Verdict::Duplicate(tag) => self.duplicate(tag),
                 Verdict::Wait => {}
             }
         }
         Ok(())
+    }
+
+    fn waiting(&self, delivery: Delivery) -> Waiting {
+        let bytes = Envelope::estimate(delivery.data.len(), 1);
+        Waiting { delivery, _charge: self.feeding.memory.charge_ahead(bytes) }
     }
 
     /// Acks what came again and had ended.
@@ -271,7 +289,7 @@ impl<'a> Feed<'a> {
         let now = Clocks::now();
         let routes = Arc::clone(&self.feeding.routes.borrow());
         while self.ready.len() < wanted
-            && let Some(delivery) = self.waiting.pop_front()
+            && let Some(Waiting { delivery, .. }) = self.waiting.pop_front()
         {
             let tag = delivery.delivery_tag;
             let body = Bytes::from(delivery.data);
@@ -281,6 +299,7 @@ impl<'a> Feed<'a> {
             let queue = &self.feeding.queue;
             match message::read(&delivery.properties, body.clone(), queue, &routes, receipt, limit, now) {
                 Ok(envelope) => {
+                    envelope.charge_to(&self.feeding.memory);
                     self.hands.decoded(tag, &envelope);
                     self.ready.push(envelope);
                 }

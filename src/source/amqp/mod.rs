@@ -54,7 +54,7 @@ pub use settings::{AmqpSettings, QueueSettings};
 pub use status::{QueueStatus, SourceState, SourceStatus};
 pub use topology::{TopologyError, declare, delete};
 
-use crate::job::{Envelope, Lane, RouteTable};
+use crate::job::{Envelope, Lane, MemoryBudget, RouteTable};
 use crate::source::Keeper;
 use crate::stage::Outlet;
 use crate::telemetry::Metrics;
@@ -77,7 +77,8 @@ impl AmqpSource {
     /// Starts it. Nothing is waited for: [`status`](Self::status) says how far it is.
     ///
     /// `outlets` are by [`Lane::index`]; a job goes down the outlet of its queue's lane. `drain` stops intake: the
-    /// consumers are cancelled, what was not handed over goes back, acks go on until [`close`](Self::close).
+    /// consumers are cancelled, what was not handed over goes back, acks go on until [`close`](Self::close). What is held
+    /// is charged to `memory`, and no more is asked for than it has room for.
     ///
     /// Needs a tokio runtime.
     #[must_use]
@@ -85,6 +86,7 @@ impl AmqpSource {
         settings: AmqpSettings,
         routes: watch::Receiver<Arc<RouteTable>>,
         outlets: [Outlet<Arc<Envelope>>; 3],
+        memory: Arc<MemoryBudget>,
         metrics: Arc<Metrics>,
         drain: CancellationToken,
     ) -> Self {
@@ -96,6 +98,7 @@ impl AmqpSource {
         let board = Board::new(queues.iter().map(idle).collect());
         let publisher = Publisher::start(Arc::clone(&settings), close.clone());
         report_publisher(&publisher, board.clone());
+        let shares = queues.len();
         let bell = Bell::of(&outlets, &close);
         let mut lane = Lane::ALL.into_iter();
         let gates = outlets.map(|outlet| {
@@ -114,6 +117,8 @@ impl AmqpSource {
                 publisher: publisher.clone(),
                 names: names.clone(),
                 settings: Arc::clone(&settings),
+                memory: Arc::clone(&memory),
+                shares,
                 metrics: Arc::clone(&metrics),
                 board: board.clone(),
                 drain: drain.clone(),

@@ -20,7 +20,7 @@ use super::message::QueueInfo;
 use super::names::Names;
 use super::status::{Board, SourceState};
 use super::{AmqpSettings, Publisher, connect, topology};
-use crate::job::RouteTable;
+use crate::job::{MemoryBudget, RouteTable};
 use crate::telemetry::Metrics;
 
 /// A channel that lived this long was no failure of the moment.
@@ -37,6 +37,9 @@ pub(super) struct Feeding {
     pub(super) publisher: Publisher,
     pub(super) names: Names,
     pub(super) settings: Arc<AmqpSettings>,
+    pub(super) memory: Arc<MemoryBudget>,
+    /// Queues that share the memory's room.
+    pub(super) shares: usize,
     pub(super) metrics: Arc<Metrics>,
     pub(super) board: Board,
     pub(super) drain: CancellationToken,

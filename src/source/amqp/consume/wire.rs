@@ -57,6 +57,8 @@ impl Feed<'_> {
         while let Some(delivery) = consumer.next().await {
             self.arrived(delivery.map_err(|error| error.to_string())?);
         }
+        // All that is out is a former consumer's now.
+        self.consumer_since = self.ledger.next_tag();
         Ok(())
     }
 
@@ -92,7 +94,7 @@ impl Feed<'_> {
         let waiting = std::mem::take(&mut self.waiting);
         // The last first: the broker puts each back at the head of the queue.
         let mut tags: Vec<u64> = ready.iter().map(|envelope| envelope.origin.receipt.tag).collect();
-        tags.extend(waiting.iter().map(|delivery| delivery.delivery_tag));
+        tags.extend(waiting.iter().map(|waiting| waiting.delivery.delivery_tag));
         tags.reverse();
         self.give_back(tags).await
     }
