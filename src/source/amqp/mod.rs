@@ -7,7 +7,7 @@
 //! | file | what |
 //! | --- | --- |
 //! | `settings`, `names` | what is configured; what everything is called |
-//! | `connect` | one connection: TLS or nothing, errors that say what to do |
+//! | `connect`, `leash` | one connection: TLS or nothing, errors that say what to do; the end of a vain try |
 //! | `topology` | exchanges, queues, bindings; what differs |
 //! | `supervise`, `backoff`, `status` | connections' lives, and what is seen of them |
 //! | `consume`, `gate`, `window` | one queue's feed; the lane's way in; its prefetch |
@@ -25,6 +25,7 @@ mod enqueue;
 mod gate;
 mod hands;
 mod keeper;
+mod leash;
 pub(crate) mod letters;
 mod message;
 mod names;

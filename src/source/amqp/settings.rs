@@ -39,7 +39,7 @@ impl Default for AmqpSettings {
             declare: true,
             queues: Vec::new(),
             max_prefetch: 2000,
-            max_deliveries: 20,
+            max_deliveries: 100,
             extra_roots: None,
             client_certificate: None,
             heartbeat: Duration::from_secs(30),
