@@ -210,6 +210,8 @@ impl Route {
     /// Puts one push on the wire, if it still should go and a stream is still there.
     fn attempt(&mut self, mut push: Push, now: Instant) -> Begun {
         if !push.envelope.is_live() {
+            // Its source has to hear that it was not sent, for it comes again.
+            self.ended.push(Resolution::Returned(push));
             return Begun::Ended;
         }
         let left = push.envelope.deadline(self.settings.default_ttl).saturating_duration_since(now);

@@ -80,7 +80,7 @@ impl Lanes {
     }
 
     /// Takes up to `count` pushes of `route` out, in the order in which they shall go. Those whose time passed go to
-    /// `exits` and don't count; those whose source has taken their job back are dropped: they come again.
+    /// `exits` and don't count, and so do those whose source has taken their job back: they come again.
     pub fn take(&mut self, route: RouteId, count: usize, now: Instant, exits: &mut Vec<Exit>) -> Vec<Push> {
         let route = &mut self.routes[route.0 as usize];
         let mut taken = Vec::with_capacity(count.min(route.lines.iter().map(VecDeque::len).sum()));
@@ -89,6 +89,7 @@ impl Lanes {
             let push = route.lines[lane].pop_front().expect("the lane that goes next is not empty");
             self.waiting_by_origin[push.envelope.origin.lane.index()] -= 1;
             if !push.envelope.is_live() {
+                exits.push(Exit { push, why: Why::Returned });
                 continue;
             }
             if now >= push.envelope.deadline(route.default_ttl) {
@@ -101,7 +102,7 @@ impl Lanes {
         taken
     }
 
-    /// Takes out all whose time has passed, wherever they stand, and drops those whose source has taken their job back.
+    /// Takes out all whose time has passed, wherever they stand, and those whose source has taken their job back.
     pub fn sweep(&mut self, now: Instant, exits: &mut Vec<Exit>) {
         for route in &mut self.routes {
             let ttl = route.default_ttl;
@@ -116,9 +117,8 @@ impl Lanes {
                         continue;
                     }
                     self.waiting_by_origin[push.envelope.origin.lane.index()] -= 1;
-                    if push.envelope.is_live() {
-                        exits.push(Exit { push, why: Why::Expired });
-                    }
+                    let why = if push.envelope.is_live() { Why::Expired } else { Why::Returned };
+                    exits.push(Exit { push, why });
                 }
             }
         }

@@ -131,7 +131,7 @@ fn a_windows_demand_is_cut_by_the_fan_out() {
 
 /// What a lost connection took back comes again by itself; this delivery of it must not be sent as well.
 #[test]
-fn what_the_source_took_back_is_dropped() {
+fn what_the_source_took_back_is_returned_unsent() {
     let (mut lanes, now) = (lanes(), Instant::now());
     let acknowledger = Arc::new(Remembers::default());
     for tag in 0..4 {
@@ -140,6 +140,12 @@ fn what_the_source_took_back_is_dropped() {
     }
     assert_eq!(take(&mut lanes, APNS, 1, now).len(), 1);
     acknowledger.lost.store(true, Ordering::Relaxed);
-    assert_eq!(take(&mut lanes, APNS, 1, now).len(), 0, "the first that is gone is passed, and so are the others");
+    let mut exits = Vec::new();
+    assert_eq!(
+        lanes.take(APNS, 1, now, &mut exits).len(),
+        0,
+        "the first that is gone is passed, and so are the others"
+    );
+    assert_eq!(exits.iter().map(|exit| exit.why).collect::<Vec<_>>(), [Why::Returned; 3], "and its source is told");
     assert_eq!(lanes.waiting_from(Lane::Normal), 0);
 }

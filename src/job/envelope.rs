@@ -46,13 +46,18 @@ impl RouteTable {
 }
 
 /// Where settled jobs are reported: one per source connection generation, so that a late answer can never settle
-/// another job. Calls don't block and don't fail; a generation that is gone ignores them.
+/// another job. Calls don't block and don't fail. A generation that is gone can't settle any more; what it hears is for
+/// the source's memory, so that a job which ended late is not sent again when it comes again.
 pub trait Acknowledger: Send + Sync {
     /// These jobs are settled: every push of them has an outcome, or is durably queued again.
     fn settle(&self, tags: Vec<u64>);
 
     /// These jobs were not touched: the source shall have them back (drain).
     fn give_back(&self, tags: Vec<u64>);
+
+    /// A job that came by a generation that is gone: all its pushes have ended but those to these targets, which come
+    /// again with it. Never said of a live one.
+    fn settle_except(&self, tag: u64, targets: Vec<u16>);
 
     /// False once the source has taken its jobs back by itself (the connection is lost): they will come again, so
     /// what still waits of them must not be sent.
@@ -195,12 +200,17 @@ impl Envelope {
         self.charge.get_or_init(|| budget.charge(self.footprint()));
     }
 
-    /// What the job takes in memory, in bytes: its body as it came and as it was read, its targets and its pushes. An
-    /// estimate, on the safe side.
     fn footprint(&self) -> usize {
+        Self::estimate(self.origin.body.len(), self.push_count())
+    }
+
+    /// What a job takes in memory, in bytes: its body as it came and as it was read, its targets and its pushes. An
+    /// estimate, on the safe side.
+    #[must_use]
+    pub const fn estimate(body: usize, pushes: usize) -> usize {
         const FIXED: usize = 1024;
         const PER_PUSH: usize = 96;
-        FIXED + 3 * self.origin.body.len() + PER_PUSH * self.push_count()
+        FIXED + 3 * body + PER_PUSH * pushes
     }
 
     /// What a provider rendered of this job once for all its targets; `render` runs at the first call.

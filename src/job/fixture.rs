@@ -17,6 +17,7 @@ use super::{
 pub(crate) struct Remembers {
     pub(crate) settled: Mutex<Vec<u64>>,
     pub(crate) given_back: Mutex<Vec<u64>>,
+    pub(crate) excepted: Mutex<Vec<(u64, Vec<u16>)>>,
     pub(crate) lost: AtomicBool,
 }
 
@@ -27,6 +28,10 @@ impl Acknowledger for Remembers {
 
     fn give_back(&self, tags: Vec<u64>) {
         self.given_back.lock().expect("no test panics while it holds this").extend(tags);
+    }
+
+    fn settle_except(&self, tag: u64, targets: Vec<u16>) {
+        self.excepted.lock().expect("no test panics while it holds this").push((tag, targets));
     }
 
     fn is_live(&self) -> bool {

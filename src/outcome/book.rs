@@ -12,7 +12,9 @@
 //! What a job leaves behind (retries, dead letters, returned pushes) is gathered until its last push has ended, so that
 //! a fan-out job makes one retry message, not a thousand. A job of which every push is returned was not touched: its
 //! receipt goes back as it is. Of one that is partly done, the rest comes again as a retry with no delay. A job that its
-//! source has taken back meanwhile (the connection was lost) leaves nothing behind: it comes again whole.
+//! source has taken back meanwhile (the connection was lost) comes again by itself, so no retry is kept of it; the source
+//! is told which of its pushes have not ended, and hands only those down again. Its dead letters are kept all the same:
+//! those pushes have ended.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -53,6 +55,8 @@ pub enum Step {
 pub struct Due {
     /// Jobs that are settled.
     pub settled: Vec<Arc<Envelope>>,
+    /// Jobs that their source has taken back, and their targets that have not ended.
+    pub partly: Vec<(Arc<Envelope>, Vec<u16>)>,
     /// Jobs that go back untouched.
     pub untouched: Vec<Arc<Envelope>>,
     /// What a job leaves behind; [`Book::kept`] must follow when all of it is durable.
@@ -68,6 +72,8 @@ struct Entry {
     dead: Vec<(u16, u8, Reason)>,
     returned: Vec<(u16, u8)>,
     keeping: bool,
+    /// Targets that have not ended, of a job that comes again by itself.
+    rest: Vec<u16>,
 }
 
 /// Jobs in hand that are not plain: those with events to tell or things to keep. A job whose pushes all end silently
@@ -155,8 +161,13 @@ impl Book {
             return;
         }
         entry.ended = true;
+        if !envelope.is_live() {
+            let later = entry.later.drain(..).map(|(index, ..)| index);
+            entry.rest = later.chain(entry.returned.drain(..).map(|(index, _)| index)).collect();
+            entry.rest.sort_unstable();
+        }
         let keeps = keeps(&envelope, entry);
-        if !keeps.is_empty() && envelope.is_live() {
+        if !keeps.is_empty() {
             entry.keeping = true;
             due.keeps.push((Arc::clone(&envelope), keeps));
         }
@@ -166,8 +177,12 @@ impl Book {
     fn close(&mut self, envelope: &Arc<Envelope>, due: &mut Due) {
         let entry = &self.entries[&key(envelope)];
         if entry.ended && !entry.keeping && entry.untold == 0 {
-            self.entries.remove(&key(envelope));
-            due.settled.push(Arc::clone(envelope));
+            let rest = self.entries.remove(&key(envelope)).map(|entry| entry.rest).unwrap_or_default();
+            if rest.is_empty() {
+                due.settled.push(Arc::clone(envelope));
+            } else {
+                due.partly.push((Arc::clone(envelope), rest));
+            }
         }
     }
 }

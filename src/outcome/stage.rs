@@ -256,6 +256,9 @@ impl Desk {
         }
         self.tally.settled(due.settled.len());
         by_acknowledger(&due.settled, |job, tags| job.origin.receipt.acknowledger.settle(tags));
+        for (job, rest) in due.partly {
+            job.origin.receipt.acknowledger.settle_except(job.origin.receipt.tag, rest);
+        }
         by_acknowledger(&due.untouched, |job, tags| job.origin.receipt.acknowledger.give_back(tags));
     }
 }

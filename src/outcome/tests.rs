@@ -101,11 +101,19 @@ fn an_untouched_job_goes_back_whole_and_a_touched_one_as_the_rest_of_it() {
 }
 
 #[test]
-fn a_job_that_its_source_took_back_leaves_nothing_behind() {
+fn of_a_job_that_its_source_took_back_no_retry_is_kept_but_the_rest_is_named() {
     let acknowledger = Arc::new(Remembers::default());
-    let (mut book, job) = (Book::default(), draft(7, 1).acknowledged_by(&acknowledger).seal());
+    let (mut book, job) = (Book::default(), draft(7, 4).acknowledged_by(&acknowledger).seal());
     acknowledger.lost.store(true, Ordering::Relaxed);
-    let due = note(&mut book, later(&job, 0, 1, 10));
-    assert!(due.keeps.is_empty(), "it comes again whole; a retry would double it");
+    note(&mut book, later(&job, 3, 1, 10));
+    note(&mut book, Step::Done(job.push(0)));
+    note(&mut book, Step::Dead { push: job.push(2), reason: "Gone".into(), told: false });
+    let mut due = note(&mut book, Step::Returned(job.push(1)));
+    let [(_, keeps)] = &due.keeps[..] else { panic!("the dead letter is kept: that push has ended") };
+    assert!(matches!(&keeps[..], [Keep::Dead(dead)] if dead.targets == [2]), "a retry would double what comes again");
+    assert!(due.partly.is_empty(), "not before the dead letter is durable");
+    book.kept(&job, &mut due);
+    let [(_, rest)] = &due.partly[..] else { panic!("it is partly done") };
+    assert_eq!((&rest[..], settled(&due)), (&[1, 3][..], vec![]));
     assert!(book.is_empty());
 }

@@ -77,7 +77,7 @@ impl Pipeline {
         let (outlets, inlets) = lane_links();
         let source = settings.amqp.clone().map(|amqp| {
             let (_, table) = watch::channel(Arc::new(table));
-            AmqpSource::start(amqp, table, outlets, Arc::clone(&metrics), stop.intake.clone())
+            AmqpSource::start(amqp, table, outlets, Arc::clone(&memory), Arc::clone(&metrics), stop.intake.clone())
         });
         let troubles = Troubles::default();
         let keepers = Keepers { amqp: source.as_ref().map(AmqpSource::keeper) };

@@ -24,6 +24,8 @@ pub enum JobResult {
     Accepted,
     /// A dead letter at once: it can't be read, or was delivered too often.
     Dead,
+    /// Came again though all of it had ended: its connection was lost before the ack arrived. Acked, not sent.
+    Duplicate,
 }
 
 impl JobResult {
@@ -31,6 +33,7 @@ impl JobResult {
         match self {
             JobResult::Accepted => "accepted",
             JobResult::Dead => "dead",
+            JobResult::Duplicate => "duplicate",
         }
     }
 }

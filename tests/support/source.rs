@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tidegate::job::{Envelope, Lane, RouteId, RouteTable};
+use tidegate::job::{Envelope, Lane, MemoryBudget, RouteId, RouteTable};
 use tidegate::source::amqp::{AmqpSettings, AmqpSource, Names, SourceStatus};
 use tidegate::stage::{Inlet, link};
 use tidegate::telemetry::Metrics;
@@ -15,6 +15,7 @@ pub struct Stub {
     pub source: AmqpSource,
     pub inlets: [Inlet<Arc<Envelope>>; 3],
     pub drain: CancellationToken,
+    pub memory: Arc<MemoryBudget>,
     pub status: watch::Receiver<SourceStatus>,
     _routes: watch::Sender<Arc<RouteTable>>,
 }
@@ -25,6 +26,11 @@ pub fn settings(uri: &str) -> AmqpSettings {
 
 impl Stub {
     pub fn start(settings: AmqpSettings) -> Self {
+        Self::start_within(settings, 256 << 20)
+    }
+
+    /// The same with so many bytes for the jobs held.
+    pub fn start_within(settings: AmqpSettings, bytes: usize) -> Self {
         // Shown when a test fails.
         let _ = tracing_subscriber::fmt().with_test_writer().with_env_filter("tidegate=debug").try_init();
         let doorbell = Arc::new(Notify::new());
@@ -33,9 +39,17 @@ impl Stub {
         let (sender, routes) = watch::channel(Arc::new(table));
         let drain = CancellationToken::new();
         let outlets = [high.0, normal.0, low.0];
-        let source = AmqpSource::start(settings, routes, outlets, Arc::new(Metrics::default()), drain.clone());
+        let memory = MemoryBudget::new(bytes);
+        let source = AmqpSource::start(
+            settings,
+            routes,
+            outlets,
+            Arc::clone(&memory),
+            Arc::new(Metrics::default()),
+            drain.clone(),
+        );
         let status = source.status();
-        Self { source, inlets: [high.1, normal.1, low.1], drain, status, _routes: sender }
+        Self { source, inlets: [high.1, normal.1, low.1], drain, memory, status, _routes: sender }
     }
 
     /// Waits until the status is as wanted; fails with the last one.

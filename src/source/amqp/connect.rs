@@ -21,6 +21,7 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use secrecy::ExposeSecret;
 
 use super::AmqpSettings;
+use super::leash::Leash;
 
 /// TCP, TLS and the AMQP handshake together. Longer than a slow handshake, shorter than an operator's patience.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(15);
@@ -50,6 +51,14 @@ impl std::error::Error for ConnectError {}
 /// # Errors
 /// [`ConnectError`]; nothing is left open.
 pub(super) async fn connect(settings: &AmqpSettings, purpose: &str) -> Result<Connection, ConnectError> {
+    connect_within(settings, purpose, CONNECT_TIMEOUT).await
+}
+
+async fn connect_within(
+    settings: &AmqpSettings,
+    purpose: &str,
+    patience: Duration,
+) -> Result<Connection, ConnectError> {
     let mut uri = parse(settings)?;
     let heartbeat = settings.heartbeat.as_secs().clamp(1, u64::from(u16::MAX));
     uri.query.heartbeat = Some(u16::try_from(heartbeat).expect("clamped to 16 bits"));
@@ -63,6 +72,8 @@ pub(super) async fn connect(settings: &AmqpSettings, purpose: &str) -> Result<Co
     let properties = ConnectionProperties::default().with_connection_name(name.into());
     let runtime = lapin::runtime::default_runtime()
         .map_err(|error| ConnectError::Unreachable(format!("no runtime to connect with: {error}")))?;
+    let leash = Leash::default();
+    let collar = leash.collar();
     let attempt = Connection::connector(
         uri,
         runtime,
@@ -71,6 +82,9 @@ pub(super) async fn connect(settings: &AmqpSettings, purpose: &str) -> Result<Co
             let mut tcp = uri.clone();
             tcp.scheme = AMQPScheme::AMQP;
             let stream = tcp.connect_with_config_async(TLSConfig::default(), &runtime).await?;
+            if let AsyncTcpStream::Plain(socket) = &stream {
+                collar.connected(socket.get_ref())?;
+            }
             let Some(tls) = &tls else { return Ok(stream) };
             let stream = stream.into_rustls(tls, &uri.authority.host).await?;
             assert!(matches!(stream, AsyncTcpStream::Rustls(_)), "amqps:// is TLS or nothing");
@@ -78,12 +92,15 @@ pub(super) async fn connect(settings: &AmqpSettings, purpose: &str) -> Result<Co
         },
         properties,
     );
-    match tokio::time::timeout(CONNECT_TIMEOUT, attempt).await {
-        Ok(Ok(connection)) => Ok(connection),
+    match tokio::time::timeout(patience, attempt).await {
+        Ok(Ok(connection)) => {
+            leash.release();
+            Ok(connection)
+        }
         Ok(Err(error)) => Err(explain(&error, &place, &redacted)),
         Err(_) => Err(ConnectError::Unreachable(format!(
             "{place} accepted no AMQP connection within {} s: is it RabbitMQ's AMQP port (5672, TLS 5671)?",
-            CONNECT_TIMEOUT.as_secs()
+            patience.as_secs()
         ))),
     }
 }
@@ -191,6 +208,38 @@ mod tests {
 
     fn settings(uri: &str) -> AmqpSettings {
         AmqpSettings { uri: uri.into(), ..AmqpSettings::default() }
+    }
+
+    /// Threads of lapin's that live now.
+    fn io_threads() -> usize {
+        let tasks = std::fs::read_dir("/proc/self/task").unwrap();
+        let names = tasks.filter_map(|task| std::fs::read_to_string(task.ok()?.path().join("comm")).ok());
+        names.filter(|name| name.starts_with("lapin-io-loop")).count()
+    }
+
+    #[tokio::test]
+    async fn a_peer_that_never_speaks_keeps_no_thread() {
+        let peer = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let port = peer.local_addr().unwrap().port();
+        let accepted = tokio::spawn(async move {
+            let mut silent = Vec::new();
+            while let Ok((socket, _)) = peer.accept().await {
+                silent.push(socket);
+            }
+        });
+        for scheme in ["amqp", "amqps"] {
+            for _ in 0..5 {
+                let settings = settings(&format!("{scheme}://u:p@127.0.0.1:{port}/%2f"));
+                let error = connect_within(&settings, "test", Duration::from_millis(100)).await.unwrap_err();
+                assert!(error.to_string().contains("accepted no AMQP connection"), "{error}");
+            }
+        }
+        let give_up = tokio::time::Instant::now() + Duration::from_secs(20);
+        while io_threads() > 0 {
+            assert!(tokio::time::Instant::now() < give_up, "{} threads are left of ten tries", io_threads());
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        accepted.abort();
     }
 
     #[test]

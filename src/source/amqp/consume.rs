@@ -27,6 +27,7 @@ use lapin::message::Delivery;
 use lapin::{Acker, Channel, Connection, Consumer};
 use tokio_util::sync::CancellationToken;
 
+use super::hands::{Hands, Verdict};
 use super::letters;
 use super::message::{self, Clocks};
 use super::receipts::Receipts;
@@ -34,7 +35,7 @@ use super::settle::Ledger;
 use super::status::Seldom;
 use super::supervise::Feeding;
 use super::window::{Load, Window};
-use crate::job::{Acknowledger, Envelope, Receipt, SourceName};
+use crate::job::{Acknowledger, Charge, Envelope, MAX_JOB_BYTES, MemoryBudget, Receipt, SourceName};
 use crate::telemetry::JobResult;
 
 /// Jobs decoded and handed over at a time: a hand-over's cost is shared, and no other task waits long.
@@ -55,15 +56,22 @@ pub(super) enum End {
 type Fault = String;
 
 /// Runs one queue's feed on a new channel until that is lost, or all is closed.
-pub(super) async fn feed(feeding: &Feeding, connection: &Connection, lost: &CancellationToken) -> End {
+pub(super) async fn feed(
+    feeding: &Feeding,
+    hands: &mut Hands,
+    connection: &Connection,
+    lost: &CancellationToken,
+) -> End {
     let channel = match connection.create_channel().await {
         Ok(channel) => channel,
         Err(error) => return End::Lost(error.to_string()),
     };
-    let mut feed = Feed::new(feeding, channel);
+    let mut feed = Feed::new(feeding, hands, channel);
     let end = feed.run(lost).await;
     feed.receipts.lose();
     feed.report(Instant::now());
+    let receipts = Arc::clone(&feed.receipts);
+    feed.hands.lose(receipts);
     end
 }
 
@@ -77,13 +85,26 @@ struct Feed<'a> {
     window: Window,
     ledger: Ledger<Acker>,
     receipts: Arc<Receipts>,
-    waiting: VecDeque<Delivery>,
+    hands: &'a mut Hands,
+    waiting: VecDeque<Waiting>,
     /// Decoded and not handed over, because the link was full or demand was withdrawn meanwhile; at most a chunk.
     ready: Vec<Arc<Envelope>>,
     /// Dead letters on their way, at most one for each delivery; each yields the tag to ack.
     dying: FuturesUnordered<BoxFuture<'static, u64>>,
     draining: bool,
     seldom: Seldom,
+}
+
+/// A delivery that waits for demand, not decoded.
+struct Waiting {
+    delivery: Delivery,
+    /// What it will take once it is decoded.
+    _charge: Charge,
+}
+
+/// How many jobs fit if each is as large as a job may be.
+fn largest_that_fit(memory: &MemoryBudget) -> u16 {
+    u16::try_from(memory.limit() / Envelope::estimate(MAX_JOB_BYTES, 1)).unwrap_or(u16::MAX)
 }
 
 #[expect(clippy::large_enum_variant, reason = "it lives for one turn of the loop, on the stack")]
@@ -96,16 +117,17 @@ enum Event {
 }
 
 impl<'a> Feed<'a> {
-    fn new(feeding: &'a Feeding, channel: Channel) -> Self {
+    fn new(feeding: &'a Feeding, hands: &'a mut Hands, channel: Channel) -> Self {
         Self {
             feeding,
             channel,
             consumer: None,
             consumers: 0,
             consumer_since: 1,
-            window: Window::new(feeding.settings.max_prefetch),
+            window: Window::new(feeding.settings.max_prefetch, largest_that_fit(&feeding.memory)),
             ledger: Ledger::new(),
-            receipts: Arc::new(Receipts::default()),
+            receipts: hands.receipts(),
+            hands,
             waiting: VecDeque::new(),
             ready: Vec::new(),
             dying: FuturesUnordered::new(),
@@ -153,6 +175,7 @@ impl<'a> Feed<'a> {
             return Err("the broker closed the channel".to_owned());
         }
         self.empty_inbox().await?;
+        self.look_back().await?;
         self.hand_over();
         if !self.draining {
             let now = Instant::now();
@@ -169,6 +192,7 @@ impl<'a> Feed<'a> {
             demand: if self.feeding.gate.is_closed() { 0 } else { self.feeding.gate.demand() },
             held: self.ledger.open() - self.waiting.len() - self.ready.len(),
             waiting: self.waiting.len() + self.ready.len(),
+            fit: self.ledger.open() + self.feeding.memory.room().div_ceil(self.feeding.shares.max(1)),
             older: self.ledger.outstanding_before(self.consumer_since),
         }
     }
@@ -208,7 +232,38 @@ impl<'a> Feed<'a> {
 
     fn arrived(&mut self, delivery: Delivery) {
         self.ledger.delivered(delivery.delivery_tag, delivery.acker.clone());
-        self.waiting.push_back(delivery);
+        match self.hands.arrived(delivery) {
+            Verdict::Send(delivery) => self.waiting.push_back(self.waiting(delivery)),
+            Verdict::Duplicate(tag) => self.duplicate(tag),
+            Verdict::Wait => {}
+        }
+    }
+
+    /// Looks whether deliveries that came again, and wait for what becomes of the job's first one, can go on.
+    async fn look_back(&mut self) -> Result<(), Fault> {
+        // From the back: they came first, and stay in order.
+        for verdict in self.hands.look(Instant::now()).into_iter().rev() {
+            match verdict {
+                Verdict::Send(delivery) if self.draining => self.give_back(vec![delivery.delivery_tag]).await?,
+                Verdict::Send(delivery) => self.waiting.push_front(self.waiting(delivery)),
+                Verdict::Duplicate(tag) => self.duplicate(tag),
+                Verdict::Wait => {}
+            }
+        }
+        Ok(())
+    }
+
+    fn waiting(&self, delivery: Delivery) -> Waiting {
+        let bytes = Envelope::estimate(delivery.data.len(), 1);
+        Waiting { delivery, _charge: self.feeding.memory.charge_ahead(bytes) }
+    }
+
+    /// Acks what came again and had ended.
+    fn duplicate(&mut self, tag: u64) {
+        let feeding = self.feeding;
+        tracing::debug!(queue = %feeding.queue.name, tag, "came again and had ended: acked, not sent");
+        feeding.metrics.jobs(SourceName::Amqp, feeding.queue.lane, JobResult::Duplicate, 1);
+        self.settle(&[tag]);
     }
 
     /// Hands over what is wanted; what can't be read becomes a dead letter on the way.
@@ -234,7 +289,7 @@ impl<'a> Feed<'a> {
         let now = Clocks::now();
         let routes = Arc::clone(&self.feeding.routes.borrow());
         while self.ready.len() < wanted
-            && let Some(delivery) = self.waiting.pop_front()
+            && let Some(Waiting { delivery, .. }) = self.waiting.pop_front()
         {
             let tag = delivery.delivery_tag;
             let body = Bytes::from(delivery.data);
@@ -243,7 +298,11 @@ impl<'a> Feed<'a> {
             let limit = self.feeding.settings.max_deliveries;
             let queue = &self.feeding.queue;
             match message::read(&delivery.properties, body.clone(), queue, &routes, receipt, limit, now) {
-                Ok(envelope) => self.ready.push(envelope),
+                Ok(envelope) => {
+                    envelope.charge_to(&self.feeding.memory);
+                    self.hands.decoded(tag, &envelope);
+                    self.ready.push(envelope);
+                }
                 Err(bad) => {
                     let feeding = self.feeding;
                     tracing::warn!(
@@ -267,7 +326,11 @@ impl<'a> Feed<'a> {
 
     fn settle(&mut self, tags: &[u64]) {
         let now = Instant::now();
-        let count = tags.iter().filter(|tag| self.ledger.settle(**tag, now)).count();
+        let mut count = 0;
+        for tag in tags {
+            self.hands.settled(*tag);
+            count += usize::from(self.ledger.settle(*tag, now));
+        }
         self.window.settled(count);
     }
 

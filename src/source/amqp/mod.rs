@@ -7,11 +7,12 @@
 //! | file | what |
 //! | --- | --- |
 //! | `settings`, `names` | what is configured; what everything is called |
-//! | `connect` | one connection: TLS or nothing, errors that say what to do |
+//! | `connect`, `leash` | one connection: TLS or nothing, errors that say what to do; the end of a vain try |
 //! | `topology` | exchanges, queues, bindings; what differs |
 //! | `supervise`, `backoff`, `status` | connections' lives, and what is seen of them |
 //! | `consume`, `gate`, `window` | one queue's feed; the lane's way in; its prefetch |
 //! | `receipts`, `settle` | settled jobs come in, coalesced acks go out |
+//! | `hands`, `ended` | what is in hand, over all channels; what must not be sent again |
 //! | `message`, `letters` | what we read, what we write |
 //! | `publish`, `keeper`, `enqueue` | confirmed publishing and its users |
 //! | `private_broker` | a broker of one's own, for the demo and the tests |
@@ -19,9 +20,12 @@
 mod backoff;
 mod connect;
 mod consume;
+mod ended;
 mod enqueue;
 mod gate;
+mod hands;
 mod keeper;
+mod leash;
 pub(crate) mod letters;
 mod message;
 mod names;
@@ -51,7 +55,7 @@ pub use settings::{AmqpSettings, QueueSettings};
 pub use status::{QueueStatus, SourceState, SourceStatus};
 pub use topology::{TopologyError, declare, delete};
 
-use crate::job::{Envelope, Lane, RouteTable};
+use crate::job::{Envelope, Lane, MemoryBudget, RouteTable};
 use crate::source::Keeper;
 use crate::stage::Outlet;
 use crate::telemetry::Metrics;
@@ -74,7 +78,8 @@ impl AmqpSource {
     /// Starts it. Nothing is waited for: [`status`](Self::status) says how far it is.
     ///
     /// `outlets` are by [`Lane::index`]; a job goes down the outlet of its queue's lane. `drain` stops intake: the
-    /// consumers are cancelled, what was not handed over goes back, acks go on until [`close`](Self::close).
+    /// consumers are cancelled, what was not handed over goes back, acks go on until [`close`](Self::close). What is held
+    /// is charged to `memory`, and no more is asked for than it has room for.
     ///
     /// Needs a tokio runtime.
     #[must_use]
@@ -82,6 +87,7 @@ impl AmqpSource {
         settings: AmqpSettings,
         routes: watch::Receiver<Arc<RouteTable>>,
         outlets: [Outlet<Arc<Envelope>>; 3],
+        memory: Arc<MemoryBudget>,
         metrics: Arc<Metrics>,
         drain: CancellationToken,
     ) -> Self {
@@ -93,6 +99,7 @@ impl AmqpSource {
         let board = Board::new(queues.iter().map(idle).collect());
         let publisher = Publisher::start(Arc::clone(&settings), close.clone());
         report_publisher(&publisher, board.clone());
+        let shares = queues.len();
         let bell = Bell::of(&outlets, &close);
         let mut lane = Lane::ALL.into_iter();
         let gates = outlets.map(|outlet| {
@@ -111,14 +118,22 @@ impl AmqpSource {
                 publisher: publisher.clone(),
                 names: names.clone(),
                 settings: Arc::clone(&settings),
+                memory: Arc::clone(&memory),
+                shares,
                 metrics: Arc::clone(&metrics),
                 board: board.clone(),
                 drain: drain.clone(),
                 close: close.clone(),
             })
             .collect();
-        let supervisor =
-            Supervisor { settings, feedings, board: board.clone(), drain: drain.clone(), close: close.clone() };
+        let supervisor = Supervisor {
+            hands: Vec::new(),
+            settings,
+            feedings,
+            board: board.clone(),
+            drain: drain.clone(),
+            close: close.clone(),
+        };
         Self { board, publisher, names, drain, close, supervisor: tokio::spawn(supervisor.run()) }
     }
 

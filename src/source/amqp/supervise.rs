@@ -15,11 +15,12 @@ use tokio_util::sync::CancellationToken;
 use super::backoff::Pause;
 use super::consume::{self, End};
 use super::gate::{Bell, Gate};
+use super::hands::Hands;
 use super::message::QueueInfo;
 use super::names::Names;
 use super::status::{Board, SourceState};
 use super::{AmqpSettings, Publisher, connect, topology};
-use crate::job::RouteTable;
+use crate::job::{MemoryBudget, RouteTable};
 use crate::telemetry::Metrics;
 
 /// A channel that lived this long was no failure of the moment.
@@ -36,6 +37,9 @@ pub(super) struct Feeding {
     pub(super) publisher: Publisher,
     pub(super) names: Names,
     pub(super) settings: Arc<AmqpSettings>,
+    pub(super) memory: Arc<MemoryBudget>,
+    /// Queues that share the memory's room.
+    pub(super) shares: usize,
     pub(super) metrics: Arc<Metrics>,
     pub(super) board: Board,
     pub(super) drain: CancellationToken,
@@ -46,6 +50,8 @@ pub(super) struct Feeding {
 pub(super) struct Supervisor {
     pub(super) settings: Arc<AmqpSettings>,
     pub(super) feedings: Vec<Feeding>,
+    /// By feeding; lent to its feeds, each in its turn.
+    pub(super) hands: Vec<Option<Hands>>,
     pub(super) board: Board,
     pub(super) drain: CancellationToken,
     pub(super) close: CancellationToken,
@@ -53,7 +59,7 @@ pub(super) struct Supervisor {
 
 impl Supervisor {
     /// Runs until closed, or drained with nothing left to settle.
-    pub(super) async fn run(self) {
+    pub(super) async fn run(mut self) {
         let mut pause = Pause::new();
         // Once draining, a lost connection is not made again: its jobs come again by themselves, to somebody else.
         while !self.drain.is_cancelled() {
@@ -85,7 +91,7 @@ impl Supervisor {
         Ok(connection)
     }
 
-    async fn consume(&self, connection: Connection, pause: &mut Pause) -> End {
+    async fn consume(&mut self, connection: Connection, pause: &mut Pause) -> End {
         let connection = Arc::new(connection);
         let generation = self.board.connected();
         self.board.enter(SourceState::Consuming, None);
@@ -95,8 +101,11 @@ impl Supervisor {
         // Feeds without a consumer would not notice by themselves.
         let lost = CancellationToken::new();
         let mut feeds = JoinSet::new();
-        for feeding in &self.feedings {
-            feeds.spawn(keep_feeding(feeding.clone(), Arc::clone(&connection), lost.clone()));
+        self.hands.resize_with(self.feedings.len(), || None);
+        for (feeding, hands) in self.feedings.iter().zip(&mut self.hands) {
+            // None at first, and after a panic.
+            let hands = hands.take().unwrap_or_else(|| Hands::new(self.settings.max_prefetch));
+            feeds.spawn(keep_feeding(feeding.clone(), hands, Arc::clone(&connection), lost.clone()));
         }
         let mut ends = Vec::new();
         let mut fault = None;
@@ -104,7 +113,13 @@ impl Supervisor {
         while ends.len() < self.feedings.len() {
             tokio::select! {
                 Some(ended) = feeds.join_next() => {
-                    let end = ended.unwrap_or_else(|panic| End::Lost(panic.to_string()));
+                    let end = match ended {
+                        Ok((index, hands, end)) => {
+                            self.hands[index] = Some(hands);
+                            end
+                        }
+                        Err(panic) => End::Lost(panic.to_string()),
+                    };
                     if matches!(end, End::Lost(_)) {
                         lost.cancel();
                     }
@@ -139,11 +154,21 @@ impl Supervisor {
 }
 
 /// Feeds from one queue as long as the connection is there.
-async fn keep_feeding(feeding: Feeding, connection: Arc<Connection>, lost: CancellationToken) -> End {
+async fn keep_feeding(
+    feeding: Feeding,
+    mut hands: Hands,
+    connection: Arc<Connection>,
+    lost: CancellationToken,
+) -> (usize, Hands, End) {
+    let end = feed_on(&feeding, &mut hands, &connection, &lost).await;
+    (feeding.index, hands, end)
+}
+
+async fn feed_on(feeding: &Feeding, hands: &mut Hands, connection: &Connection, lost: &CancellationToken) -> End {
     let mut pause = Pause::new();
     loop {
         let begun = tokio::time::Instant::now();
-        let error = match consume::feed(&feeding, &connection, &lost).await {
+        let error = match consume::feed(feeding, hands, connection, lost).await {
             End::Closed => return End::Closed,
             End::Lost(error) => error,
         };
@@ -160,7 +185,7 @@ async fn keep_feeding(feeding: Feeding, connection: Arc<Connection>, lost: Cance
         }
         let _ = feeding.drain.run_until_cancelled(tokio::time::sleep(pause.next())).await;
         // The queue may have been deleted; the next consume would only find it missing.
-        if let Err(error) = topology::ensure(&connection, &feeding.settings).await {
+        if let Err(error) = topology::ensure(connection, &feeding.settings).await {
             feeding.board.queue(feeding.index, |status| status.error = Some(error.to_string()));
         }
     }

@@ -12,10 +12,13 @@
 //!   What was prefetched until then is kept for a while, because each return counts as a delivery (RabbitMQ before
 //!   4.3); but not for ever, because the broker closes a channel that holds a message for 30 minutes
 //!   (`consumer_timeout`), and with it all that the pipeline holds would come again.
+//! - cut at once, by way of off, when memory has room for half of it only (large jobs came): what is out counts, so
+//!   nothing more comes until enough of it is settled. What was asked for before can't be withdrawn.
 //!
 //! Probation: a new channel starts with [`PROBATION`] and may double with each window that was settled. A process
 //! that a job kills at once redelivers 32 jobs each time, not 2,000, so a crash loop does not carry innocent jobs over
-//! the delivery limit (ENGINEERING.md, D8).
+//! the delivery limit (ENGINEERING.md, D8). And nothing is known of the jobs' size yet, so the first window is no larger
+//! than the memory holds of the largest jobs there can be.
 
 use std::time::{Duration, Instant};
 
@@ -55,6 +58,8 @@ pub(super) struct Load {
     pub(super) waiting: usize,
     /// Deliveries of consumers before the present one that are still out.
     pub(super) older: usize,
+    /// Deliveries that may be out at all, by what memory there is.
+    pub(super) fit: usize,
 }
 
 /// The machine.
@@ -70,12 +75,12 @@ pub(super) struct Window {
 }
 
 impl Window {
-    /// A new channel's window, without a consumer.
-    pub(super) fn new(max: u16) -> Self {
+    /// A new channel's window, without a consumer: at most `max`, and `first` to begin with.
+    pub(super) fn new(max: u16, first: u16) -> Self {
         let max = max.max(1);
         Self {
             max,
-            ceiling: PROBATION.min(max),
+            ceiling: PROBATION.min(first).clamp(1, max),
             settled: 0,
             current: 0,
             low_since: None,
@@ -131,7 +136,7 @@ impl Window {
 
     fn target(&self, load: Load) -> u16 {
         let wanted = (load.held + load.demand).max(1).next_power_of_two();
-        u16::try_from(wanted).unwrap_or(u16::MAX).min(self.ceiling)
+        u16::try_from(wanted).unwrap_or(u16::MAX).min(self.ceiling).min(fitting(load))
     }
 
     fn start(&mut self, load: Load, now: Instant) -> Change {
@@ -158,6 +163,9 @@ impl Window {
         if self.idle_since.is_some_and(|since| now >= since + IDLE_AFTER) {
             return Change::Cancel;
         }
+        if fitting(load) <= self.current / 2 {
+            return Change::Cancel;
+        }
         let target = self.target(load);
         let few_older = load.older <= usize::from(self.current / 8);
         let low = target <= self.current / 4 && few_older;
@@ -168,23 +176,29 @@ impl Window {
     }
 }
 
+/// What memory allows, in powers of two, so that each job that comes or goes does not change it.
+fn fitting(load: Load) -> u16 {
+    let fit = u16::try_from(load.fit).unwrap_or(u16::MAX);
+    if fit == 0 { 0 } else { 1 << fit.ilog2() }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     fn load(demand: usize, held: usize) -> Load {
-        Load { demand, held, waiting: 0, older: 0 }
+        Load { demand, held, waiting: 0, older: 0, fit: 50_000 }
     }
 
     #[test]
     fn without_demand_there_is_no_consumer() {
-        assert_eq!(Window::new(2000).adjust(load(0, 0), Instant::now()), Change::Keep);
+        assert_eq!(Window::new(2000, 2000).adjust(load(0, 0), Instant::now()), Change::Keep);
     }
 
     #[test]
     fn a_new_channel_is_on_probation_and_doubles_with_each_settled_window() {
         let now = Instant::now();
-        let mut window = Window::new(2000);
+        let mut window = Window::new(2000, 2000);
         assert_eq!(window.adjust(load(10_000, 0), now), Change::Consume(32));
         assert_eq!(window.adjust(load(10_000, 32), now), Change::Keep);
         window.settled(31);
@@ -203,11 +217,11 @@ mod tests {
     #[test]
     fn it_grows_only_when_the_former_consumers_deliveries_are_nearly_settled() {
         let now = Instant::now();
-        let mut window = Window::new(2000);
+        let mut window = Window::new(2000, 2000);
         window.settled(10_000);
         window.adjust(load(40, 0), now);
         assert_eq!(window.current(), 64);
-        let busy = Load { demand: 100, held: 9, waiting: 0, older: 9 };
+        let busy = Load { demand: 100, held: 9, waiting: 0, older: 9, fit: 50_000 };
         assert_eq!(window.adjust(busy, now), Change::Keep);
         assert_eq!(window.adjust(Load { older: 8, ..busy }, now), Change::Consume(128));
     }
@@ -216,7 +230,7 @@ mod tests {
     fn it_shrinks_late_and_stops_when_nothing_is_wanted() {
         let start = Instant::now();
         let later = |secs| start + Duration::from_millis(secs);
-        let mut window = Window::new(2000);
+        let mut window = Window::new(2000, 2000);
         window.settled(100_000);
         window.adjust(load(1000, 0), start);
         assert_eq!(window.current(), 1024);
@@ -228,14 +242,34 @@ mod tests {
         assert_eq!(window.adjust(load(0, 100), later(4000)), Change::Keep);
         assert_eq!(window.adjust(load(0, 100), later(5000)), Change::Cancel);
         assert_eq!(window.adjust(load(0, 100), later(6000)), Change::Keep);
-        let held = Load { demand: 0, held: 100, waiting: 5, older: 105 };
+        let held = Load { demand: 0, held: 100, waiting: 5, older: 105, fit: 50_000 };
         assert_eq!(window.adjust(held, later(6000)), Change::Keep);
         assert_eq!(window.due(), Some(later(306_000)));
         assert_eq!(window.adjust(held, later(305_999)), Change::Keep);
         assert_eq!(window.adjust(held, later(306_000)), Change::GiveBack);
         assert_eq!((window.due(), window.adjust(held, later(400_000))), (None, Change::Keep));
-        let stuck = Load { demand: 5, held: 100, waiting: 5, older: 105 };
+        let stuck = Load { demand: 5, held: 100, waiting: 5, older: 105, fit: 50_000 };
         assert_eq!(window.adjust(stuck, later(400_000)), Change::Keep, "what is wanted is here already");
         assert_eq!(window.adjust(Load { demand: 6, ..stuck }, later(400_000)), Change::Consume(23));
+    }
+
+    #[test]
+    fn memory_cuts_it_at_once_and_lets_it_grow_again() {
+        let now = Instant::now();
+        let mut window = Window::new(2000, 10);
+        let wide = load(5_000, 0);
+        assert_eq!(window.adjust(wide, now), Change::Consume(10), "the largest jobs would fit");
+        window.settled(100_000);
+        assert_eq!(window.adjust(wide, now), Change::Consume(2000));
+        assert_eq!(window.adjust(Load { fit: 1_100, ..wide }, now), Change::Keep);
+        let large = Load { demand: 30, held: 60, waiting: 20, older: 80, fit: 100 };
+        assert_eq!(window.adjust(large, now), Change::Cancel);
+        assert_eq!(window.adjust(large, now), Change::Keep, "64 may be out, and 80 are");
+        assert_eq!(window.adjust(Load { held: 10, older: 30, ..large }, now), Change::Consume(34));
+        assert_eq!(window.adjust(load(300, 0), now), Change::Consume(512), "small jobs again");
+        assert_eq!(window.adjust(Load { fit: 0, ..large }, now), Change::Cancel);
+        assert_eq!(window.adjust(Load { fit: 0, older: 0, ..large }, now), Change::Keep);
+        assert_eq!(window.adjust(Load { fit: 1, older: 0, ..large }, now), Change::Consume(1));
+        assert_eq!(window.adjust(Load { fit: 1, ..large }, now), Change::Keep, "one is never cut");
     }
 }

@@ -13,13 +13,14 @@ use super::{End, Fault, Feed};
 impl Feed<'_> {
     /// Takes in what the pipeline settled or gave back.
     pub(super) async fn empty_inbox(&mut self) -> Result<(), Fault> {
-        let Inbox { settled, returned } = self.receipts.take();
+        let Inbox { settled, returned, .. } = self.receipts.take();
         self.settle(&settled);
         self.give_back(returned).await
     }
 
-    async fn give_back(&mut self, tags: Vec<u64>) -> Result<(), Fault> {
+    pub(super) async fn give_back(&mut self, tags: Vec<u64>) -> Result<(), Fault> {
         for tag in tags {
+            self.hands.returned(tag);
             if let Some(acker) = self.ledger.take(tag) {
                 let options = BasicNackOptions { requeue: true, ..Default::default() };
                 sent(acker.nack(options).await)?;
@@ -56,6 +57,8 @@ impl Feed<'_> {
         while let Some(delivery) = consumer.next().await {
             self.arrived(delivery.map_err(|error| error.to_string())?);
         }
+        // All that is out is a former consumer's now.
+        self.consumer_since = self.ledger.next_tag();
         Ok(())
     }
 
@@ -91,7 +94,7 @@ impl Feed<'_> {
         let waiting = std::mem::take(&mut self.waiting);
         // The last first: the broker puts each back at the head of the queue.
         let mut tags: Vec<u64> = ready.iter().map(|envelope| envelope.origin.receipt.tag).collect();
-        tags.extend(waiting.iter().map(|delivery| delivery.delivery_tag));
+        tags.extend(waiting.iter().map(|waiting| waiting.delivery.delivery_tag));
         tags.reverse();
         self.give_back(tags).await
     }
