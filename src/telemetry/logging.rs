@@ -14,6 +14,8 @@ pub fn start_logging(quiet: &str) {
     let terminal = std::io::stderr().is_terminal();
     let colour = terminal && std::env::var_os("NO_COLOR").is_none();
     let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(colour);
+    // Where nobody reads the log any more, that can't be told on standard error: the attempt would panic.
+    let log = log.log_internal_errors(false);
     // A second start (tests in one process) keeps the first.
     let _ = if terminal { log.try_init() } else { log.json().flatten_event(true).try_init() };
 }

@@ -76,13 +76,28 @@ pub(super) fn unreadable(
 
 /// A job, as a caller publishes it.
 pub(super) fn job(names: &Names, lane: Lane, id: &str, body: Bytes, now: UnixMillis) -> Message {
-    let properties = BasicProperties::default()
+    let properties = job_properties(id, now);
+    Message { exchange: names.jobs(), routing_key: lane.to_string(), properties, body, mandatory: true }
+}
+
+/// The same, by the default exchange, which knows every queue by its name.
+pub(super) fn job_to(queue: &str, id: &str, body: Bytes, now: UnixMillis) -> Message {
+    Message {
+        exchange: String::new(),
+        routing_key: queue.to_owned(),
+        properties: job_properties(id, now),
+        body,
+        mandatory: true,
+    }
+}
+
+fn job_properties(id: &str, now: UnixMillis) -> BasicProperties {
+    BasicProperties::default()
         .with_content_type("application/json".into())
         .with_delivery_mode(PERSISTENT)
         .with_message_id(short(id))
         .with_type("push.job.v1".into())
-        .with_timestamp(now.seconds());
-    Message { exchange: names.jobs(), routing_key: lane.to_string(), properties, body, mandatory: true }
+        .with_timestamp(now.seconds())
 }
 
 /// A batch of outcomes. Not mandatory: nobody need listen.
