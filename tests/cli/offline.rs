@@ -133,7 +133,8 @@ fn nobody_reads_and_nothing_panics() {
         let (reader, writer) = std::io::pipe().unwrap();
         drop(reader);
         let ran = Running::start(command.stdout(writer)).ended();
-        assert_eq!((ran.code, &*ran.err), (Some(0), ""), "{args:?}");
+        assert_eq!(ran.code, Some(0), "{args:?}");
+        assert!(!ran.err.contains("panicked") && !ran.err.contains("error"), "{args:?}: {}", ran.err);
     }
 }
 
