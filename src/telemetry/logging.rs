@@ -10,7 +10,8 @@ const FILTER: &str = "TIDEGATE_LOG";
 
 /// Starts logging to standard error. Called once, by the binary. `quiet` is the filter where the variable is not set.
 pub fn start_logging(quiet: &str) {
-    let filter = EnvFilter::try_from_env(FILTER).unwrap_or_else(|_| EnvFilter::new(quiet));
+    let wanted = std::env::var(FILTER).unwrap_or_default();
+    let filter = EnvFilter::try_new(directives(&wanted, quiet)).unwrap_or_else(|_| EnvFilter::new(quiet));
     let terminal = std::io::stderr().is_terminal();
     let colour = terminal && std::env::var_os("NO_COLOR").is_none();
     let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(colour);
@@ -20,6 +21,16 @@ pub fn start_logging(quiet: &str) {
     let _ = if terminal { log.try_init() } else { log.json().flatten_event(true).try_init() };
 }
 
+/// What is logged. A bare `debug` is ours alone: the libraries would add a line for every HTTP/2 frame. `trace` is all.
+fn directives(wanted: &str, quiet: &str) -> String {
+    match wanted {
+        // lapin calls every drain an error ("invalid channel state: Closing"); what is one is said by the source.
+        "" => format!("{quiet},lapin=off"),
+        "debug" => "info,tidegate=debug".to_owned(),
+        other => other.to_owned(),
+    }
+}
+
 /// The same, to a writer of the caller's: tests read it back.
 pub fn start_logging_to<W>(filter: &str, writer: W)
 where
@@ -27,4 +38,18 @@ where
 {
     let log = tracing_subscriber::fmt().with_env_filter(EnvFilter::new(filter)).with_writer(writer);
     let _ = log.json().flatten_event(true).try_init();
+}
+
+#[cfg(test)]
+mod tests {
+    use super::directives;
+
+    #[test]
+    fn libraries_are_quiet_unless_they_are_asked() {
+        assert_eq!(directives("", "info"), "info,lapin=off");
+        assert_eq!(directives("debug", "info"), "info,tidegate=debug");
+        for asked in ["trace", "warn", "h2=debug", "debug,lapin=off"] {
+            assert_eq!(directives(asked, "info"), asked);
+        }
+    }
 }

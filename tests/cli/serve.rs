@@ -2,10 +2,17 @@
 
 use std::io::{BufRead, BufReader};
 use std::path::Path;
+use std::time::Duration;
 
 use tempfile::tempdir;
+use tidegate::job::Lane;
+use tidegate::simulator::SimulatorSettings;
 
 use super::command::{Running, run, tidegate};
+use super::support::until;
+use super::support::world::{Served, World, jobs};
+
+const MINUTE: Duration = Duration::from_secs(60);
 
 /// Nobody listens on port 1; that is waited out, not given up.
 fn configure(folder: &Path, http: &str) {
@@ -33,6 +40,32 @@ fn a_door_that_stands_open_to_the_network_is_78() {
     let ran = run(folder.path(), &SERVE);
     assert_eq!(ran.code, Some(78), "{}", ran.err);
     assert!(ran.err.contains("tokens") && ran.err.contains("tidegate.toml:2"), "{}", ran.err);
+}
+
+/// A line a push would be ten thousand a second.
+#[tokio::test(flavor = "multi_thread")]
+async fn pushes_are_counted_and_not_logged() {
+    const JOBS: usize = 400;
+    for level in ["info", "debug"] {
+        let world = World::start(SimulatorSettings::default()).await;
+        let config = world.config("");
+        world.publish(Lane::Normal, jobs(JOBS)).await;
+        let env = if level == "debug" { vec![("TIDEGATE_LOG", "debug")] } else { Vec::new() };
+        let mut served = Served::start_with(&config, &env).await;
+        until("all are delivered", 2 * MINUTE, || async {
+            let ledger = world.simulator.ledger().await;
+            (ledger.apns.accepted + ledger.fcm.accepted >= JOBS as u64).then_some(())
+        })
+        .await;
+        served.terminate();
+        assert_eq!(served.ended(MINUTE).await, 0);
+        let log = served.log();
+        assert!(log.len() < JOBS / 4, "{} lines at {level}:\n{}", log.len(), log[..JOBS / 4].join("\n"));
+        if level == "info" {
+            let troubles: Vec<_> = log.iter().filter(|line| !line.contains("\"INFO\"")).collect();
+            assert!(troubles.is_empty(), "a good day has no warnings and no errors: {troubles:#?}");
+        }
+    }
 }
 
 /// A terminal that closes, and a log that nobody reads any more, are no reasons to end.
