@@ -1,53 +1,16 @@
 //! A job that can't be read is refused with its exact reason, path and detail, and never a panic (SPEC.md, section 3).
 
+#[path = "support/corpus.rs"]
+mod corpus;
+
 use std::fmt::Write;
 
+use corpus::{GOOD, corpus};
 use serde_json::{Value, json};
 use tidegate::job::{self, BadJob, Defaults, FcmTarget, Job, Lane, MAX_JOB_BYTES, Target, decode};
 
-const CORPUS: &str = include_str!("corpus/bad_jobs.txt");
-/// What `{…,` stands for.
-const GOOD: &str = r#"{"app":"chat","to":[{"apns":"5f3a"}],"notification":{"body":"hi"},"#;
 /// A device token as Apple gives it; no error may show it whole.
 const TOKEN: &str = "5f3ae1005f3ae1005f3ae1005f3ae1005f3ae1005f3ae1005f3ae1005f3ae100";
-
-struct Case {
-    wanted: BadJob,
-    body: Vec<u8>,
-}
-
-fn corpus() -> Vec<Case> {
-    let blocks = CORPUS.split("\n\n").map(str::trim_start);
-    blocks.filter(|block| !block.is_empty() && !block.starts_with('#')).map(case).collect()
-}
-
-fn case(block: &str) -> Case {
-    let (head, rest) = block.split_once('\n').expect("a detail after the reason");
-    let (detail, body) = rest.split_once('\n').expect("a body after the detail");
-    let (reason, path) = head.split_once(' ').expect("a path after the reason");
-    let path = if path == "-" { String::new() } else { path.to_owned() };
-    let wanted = BadJob { reason: reason.to_owned().leak(), path, detail: detail.to_owned() };
-    Case { wanted, body: expand(body.trim_end_matches('\n')) }
-}
-
-/// Writes out what a body stands for.
-fn expand(body: &str) -> Vec<u8> {
-    let mut text = body.replace("{…,", GOOD);
-    while let Some((before, rest)) = text.split_once('⟪') {
-        let (repeated, after) = rest.split_once('⟫').expect("an end of what is repeated");
-        let (count, repeated) = repeated.split_once(' ').expect("how often");
-        text = format!("{before}{}{after}", repeated.repeat(count.parse().expect("a number")));
-    }
-    let mut bytes = Vec::new();
-    let mut rest = text.as_str();
-    while let Some((before, after)) = rest.split_once("\\x") {
-        bytes.extend_from_slice(before.as_bytes());
-        bytes.push(u8::from_str_radix(&after[..2], 16).expect("two hexadecimal digits"));
-        rest = &after[2..];
-    }
-    bytes.extend_from_slice(rest.as_bytes());
-    bytes
-}
 
 fn read(body: &[u8]) -> Result<Job, BadJob> {
     decode(body, Defaults::default())

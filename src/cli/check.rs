@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use super::{Exit, fail};
+use super::{Exit, print, tell};
 use crate::config;
 
 /// Validate a configuration, offline: all problems at once, credentials' files included.
@@ -23,16 +23,18 @@ impl Check {
     pub(super) fn run(self) -> Exit {
         let loaded = match config::load(&self.config, std::env::vars()) {
             Ok(loaded) => loaded,
-            Err(problems) => return fail(Exit::Config, problems),
+            Err(problems) => {
+                tell(problems);
+                return Exit::Config;
+            }
         };
         for warning in &loaded.warnings {
-            eprintln!("{warning}");
+            tell(warning);
         }
         if self.print {
-            println!("{}", config::print_effective(&loaded));
+            print(config::print_effective(&loaded))
         } else {
-            println!("{}: good", self.config.display());
+            print(format_args!("{}: good", self.config.display()))
         }
-        Exit::Done
     }
 }

@@ -4,17 +4,26 @@ mod check;
 mod demo;
 mod enqueue;
 mod exit;
+mod print;
 mod schema;
 mod serve;
+mod signals;
 mod simulate;
 
 use clap::{Parser, Subcommand};
 
 pub use exit::Exit;
+use print::{fail, print, tell};
+use signals::Signals;
 
 /// Push delivery under pressure: takes push jobs in bursts and hands them to APNs and FCM at the pace these accept.
 #[derive(Debug, Parser)]
-#[command(name = "tidegate", version, arg_required_else_help = true)]
+#[command(
+    name = "tidegate",
+    version,
+    arg_required_else_help = true,
+    after_help = "Examples:\n  tidegate demo\n  tidegate check --config config/production.toml\n  tidegate serve --config config/production.toml"
+)]
 struct Cli {
     #[command(subcommand)]
     command: Command,
@@ -36,9 +45,13 @@ enum Command {
     Schema(schema::Schema),
 }
 
-/// Reads the command line and carries it out.
+/// Reads the command line and carries it out. A panic on the way is told as what it is: [`Exit::Bug`].
 #[must_use]
 pub fn run() -> Exit {
+    std::panic::catch_unwind(carry_out).unwrap_or(Exit::Bug)
+}
+
+fn carry_out() -> Exit {
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
         Err(error) => {
@@ -62,10 +75,4 @@ pub fn run() -> Exit {
 /// A runtime for a command.
 fn runtime() -> tokio::runtime::Runtime {
     tokio::runtime::Builder::new_multi_thread().enable_all().build().expect("a runtime needs a few threads and no more")
-}
-
-/// Prints an error as every command does, and gives its code.
-fn fail(exit: Exit, error: impl std::fmt::Display) -> Exit {
-    eprintln!("error: {error}");
-    exit
 }

@@ -2,7 +2,7 @@
 
 use clap::{Args, ValueEnum};
 
-use super::Exit;
+use super::{Exit, print};
 
 /// Print JSON Schema.
 #[derive(Debug, Args)]
@@ -30,7 +30,6 @@ impl Schema {
             Of::Outcome => crate::outcome::schema(),
             Of::Config => crate::config::schema(),
         };
-        println!("{schema:#}");
-        Exit::Done
+        print(format_args!("{schema:#}"))
     }
 }

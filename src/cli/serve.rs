@@ -4,12 +4,12 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::Args;
-use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
-use super::{Exit, fail, runtime};
-use crate::pipeline::{Drained, Pipeline, Settings};
-use crate::{admin, config, telemetry};
+use super::{Exit, Signals, fail, runtime, tell};
+use crate::admin::{self, AdminError};
+use crate::pipeline::{Drained, Pipeline, Settings, StartError};
+use crate::{config, telemetry};
 
 /// Where the configuration is looked for.
 pub(super) const DEFAULT_CONFIG: &str = "config/tidegate.toml";
@@ -28,10 +28,13 @@ impl Serve {
         telemetry::start_logging("info");
         let loaded = match config::load(&self.config, std::env::vars()) {
             Ok(loaded) => loaded,
-            Err(problems) => return fail(Exit::Config, problems),
+            Err(problems) => {
+                tell(problems);
+                return Exit::Config;
+            }
         };
         for warning in &loaded.warnings {
-            eprintln!("{warning}");
+            tell(warning);
         }
         runtime().block_on(serve(&loaded.settings))
     }
@@ -44,6 +47,8 @@ async fn serve(settings: &Settings) -> Exit {
     };
     let pipeline = match Pipeline::start(settings) {
         Ok(pipeline) => pipeline,
+        // The machine's want, not the configuration's.
+        Err(error @ StartError::Threads(_)) => return fail(Exit::Unavailable, error),
         Err(error) => return fail(Exit::Config, error),
     };
     let stop = CancellationToken::new();
@@ -54,7 +59,11 @@ async fn serve(settings: &Settings) -> Exit {
         }
         Err(error) => {
             pipeline.drain(Duration::ZERO).await;
-            return fail(Exit::Unavailable, error);
+            let exit = match error {
+                AdminError::Unguarded(_) => Exit::Config,
+                AdminError::Bind(..) => Exit::Unavailable,
+            };
+            return fail(exit, error);
         }
     };
     let ended = run(pipeline, settings.limits.drain_timeout, &mut signals).await;
@@ -65,7 +74,7 @@ async fn serve(settings: &Settings) -> Exit {
 
 async fn run(mut pipeline: Pipeline, deadline: Duration, signals: &mut Signals) -> Exit {
     tokio::select! {
-        () = signals.stop() => {}
+        () = signals.stop(not_reloaded) => {}
         bug = pipeline.broken() => {
             tracing::error!(bug, "ending: this is a bug; unsettled jobs come again");
             return Exit::Bug;
@@ -77,7 +86,7 @@ async fn run(mut pipeline: Pipeline, deadline: Duration, signals: &mut Signals) 
     );
     let drained = tokio::select! {
         drained = pipeline.drain(deadline) => drained,
-        () = signals.stop() => Drained::WorkLeft,
+        () = signals.stop(not_reloaded) => Drained::WorkLeft,
     };
     match drained {
         Drained::Clean => {
@@ -95,31 +104,6 @@ async fn run(mut pipeline: Pipeline, deadline: Duration, signals: &mut Signals) 
     }
 }
 
-struct Signals {
-    terminate: Signal,
-    interrupt: Signal,
-    hang_up: Signal,
-}
-
-impl Signals {
-    fn listen() -> std::io::Result<Self> {
-        Ok(Self {
-            terminate: signal(SignalKind::terminate())?,
-            interrupt: signal(SignalKind::interrupt())?,
-            hang_up: signal(SignalKind::hangup())?,
-        })
-    }
-
-    /// Waits for a signal to stop.
-    async fn stop(&mut self) {
-        loop {
-            tokio::select! {
-                _ = self.terminate.recv() => return,
-                _ = self.interrupt.recv() => return,
-                _ = self.hang_up.recv() => {
-                    tracing::warn!("SIGHUP: this version does not reload; restart it (it drains) to change the configuration");
-                }
-            }
-        }
-    }
+fn not_reloaded() {
+    tracing::warn!("SIGHUP: this version does not reload; restart it (it drains) to change the configuration");
 }

@@ -1,10 +1,10 @@
 //! `tidegate simulate`: the provider simulators alone, for load tests of anybody's sender.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::Args;
 
-use super::{Exit, fail, runtime};
+use super::{Exit, Signals, fail, print, runtime};
 use crate::provider::apns::ApnsCredential;
 use crate::simulator::{self, Simulator, SimulatorSettings};
 use crate::telemetry;
@@ -41,6 +41,10 @@ impl Simulate {
 }
 
 async fn simulate(settings: SimulatorSettings, folder: PathBuf) -> Exit {
+    let mut signals = match Signals::listen() {
+        Ok(signals) => signals,
+        Err(error) => return fail(Exit::Unavailable, error),
+    };
     let simulator = match simulator::start(settings) {
         Ok(simulator) => simulator,
         Err(error) => return fail(Exit::Unavailable, error),
@@ -51,17 +55,30 @@ async fn simulate(settings: SimulatorSettings, folder: PathBuf) -> Exit {
     if let Err(error) = written {
         return fail(Exit::Io, format!("{}: {error}", folder.display()));
     }
-    println!("APNs    https://localhost:{}", simulator.apns_address().port());
-    println!("FCM     https://localhost:{} (token endpoint: /token)", simulator.fcm_address().port());
-    println!("ledger  http://{}/ledger", simulator.ledger_address());
-    println!("trust and credentials are in {}; a pipeline that uses them:", folder.display());
-    println!("  tidegate serve --config {}", config.display());
-    println!("end it with ctrl-c");
-    if let Err(error) = tokio::signal::ctrl_c().await {
-        return fail(Exit::Unavailable, error);
+    let printed = print(welcome(&simulator, &folder));
+    if printed != Exit::Done {
+        return printed;
     }
+    signals.any().await;
     simulator.shutdown().await;
     Exit::Done
+}
+
+/// Where everything is.
+fn welcome(simulator: &Simulator, folder: &Path) -> String {
+    format!(
+        "APNs    https://localhost:{apns}\n\
+         FCM     https://localhost:{fcm} (token endpoint: /token)\n\
+         ledger  http://{ledger}/ledger\n\
+         trust and credentials are in {folder}; a pipeline that uses them:\n  \
+         tidegate serve --config {config}\n\
+         end it with ctrl-c",
+        apns = simulator.apns_address().port(),
+        fcm = simulator.fcm_address().port(),
+        ledger = simulator.ledger_address(),
+        folder = folder.display(),
+        config = folder.join("tidegate.toml").display(),
+    )
 }
 
 /// A configuration with one app, `chat`, whose routes lead here.

@@ -20,12 +20,25 @@ fn discreet(filter: EnvFilter) -> EnvFilter {
 
 /// Starts logging to standard error. Called once, by the binary. `quiet` is the filter where the variable is not set.
 pub fn start_logging(quiet: &str) {
-    let filter = discreet(EnvFilter::try_from_env(FILTER).unwrap_or_else(|_| EnvFilter::new(quiet)));
+    let wanted = std::env::var(FILTER).unwrap_or_default();
+    let filter = EnvFilter::try_new(directives(&wanted, quiet)).unwrap_or_else(|_| EnvFilter::new(quiet));
+    let filter = discreet(filter);
     let terminal = std::io::stderr().is_terminal();
     let colour = terminal && std::env::var_os("NO_COLOR").is_none();
     let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(colour);
+    // Where nobody reads the log any more, that can't be told on standard error: the attempt would panic.
+    let log = log.log_internal_errors(false);
     // A second start (tests in one process) keeps the first.
     let _ = if terminal { log.try_init() } else { log.json().flatten_event(true).try_init() };
+}
+
+/// What is logged. A bare `debug` is ours alone: the libraries would add a line for every HTTP/2 frame. `trace` is all.
+fn directives(wanted: &str, quiet: &str) -> String {
+    match wanted {
+        "" => quiet.to_owned(),
+        "debug" => "info,tidegate=debug".to_owned(),
+        other => other.to_owned(),
+    }
 }
 
 /// The same, to a writer of the caller's: tests read it back.
@@ -35,4 +48,18 @@ where
 {
     let log = tracing_subscriber::fmt().with_env_filter(discreet(EnvFilter::new(filter))).with_writer(writer);
     let _ = log.json().flatten_event(true).try_init();
+}
+
+#[cfg(test)]
+mod tests {
+    use super::directives;
+
+    #[test]
+    fn libraries_are_quiet_unless_they_are_asked() {
+        assert_eq!(directives("", "info"), "info");
+        assert_eq!(directives("debug", "info"), "info,tidegate=debug");
+        for asked in ["trace", "warn", "h2=debug", "debug,lapin=off"] {
+            assert_eq!(directives(asked, "info"), asked);
+        }
+    }
 }

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "a test")]
 
 pub mod broker;
+pub mod corpus;
 pub mod relay;
 pub mod source;
 pub mod world;

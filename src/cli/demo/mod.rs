@@ -7,13 +7,14 @@
 
 mod books;
 mod load;
+mod settings;
 mod stage;
 mod table;
 mod usage;
 
 use clap::{Args, ValueEnum};
 
-use super::{Exit, fail, runtime};
+use super::{Exit, fail, print, runtime};
 use crate::telemetry;
 
 /// Show it all on this machine: broker, provider simulators, pipeline, a burst, a table.
@@ -51,8 +52,8 @@ impl Demo {
         let Source::Amqp = self.source;
         match runtime().block_on(stage::run(&self)) {
             Ok(books) => {
-                println!("{}", table::render(&books));
-                if books.balance() { Exit::Done } else { Exit::Bug }
+                let printed = print(table::render(&books));
+                if books.balance() { printed } else { Exit::Bug }
             }
             Err(error) => fail(Exit::Unavailable, error),
         }

@@ -10,203 +10,150 @@ use tokio_util::sync::CancellationToken;
 
 use super::Demo;
 use super::books::{Books, LaneLine, RouteLine};
-use super::load::{APPS, Burst};
+use super::load::Burst;
+use super::settings::{DRAIN, amqp_settings, settings, simulator_settings};
 use super::usage::{Cpu, peak_memory};
-use crate::delivery::RouteSettings;
-use crate::dispatch::LaneSettings;
-use crate::job::{Lane, Provider, RouteId};
-use crate::outcome::{OutcomeKind, OutcomeSettings};
-use crate::pipeline::{AppSettings, Drained, HttpSettings, LimitSettings, Pipeline, Settings, View};
-use crate::provider::ProviderSettings;
-use crate::provider::apns::ApnsSettings;
-use crate::provider::fcm::FcmSettings;
-use crate::simulator::{
-    self, DeadTokens, Faults, Latency, Reset, ResetCode, ServerError, Simulator, SimulatorSettings,
-};
-use crate::source::amqp::{AmqpSettings, Names, PrivateBroker, Publisher, declare};
+use crate::cli::{Signals, tell};
+use crate::job::{Lane, RouteId};
+use crate::outcome::OutcomeKind;
+use crate::pipeline::{Drained, Pipeline, View};
+use crate::simulator::{self, Simulator};
+use crate::source::amqp::{AmqpSettings, BrokerError, Names, PrivateBroker, Publisher, declare, delete};
 
 /// Without one more outcome for so long, something is wrong.
 const STALLED: Duration = Duration::from_secs(120);
 const LOOK_EVERY: Duration = Duration::from_millis(100);
-const DRAIN: Duration = Duration::from_secs(30);
 
-/// Plays the demo and brings the books.
+/// Plays the demo and brings the books. However it ends, a private broker is gone then, and on another's broker nothing
+/// of the demo is left.
 pub(super) async fn run(demo: &Demo) -> Result<Books, String> {
-    let broker = broker(demo).await?;
+    let mut signals = Signals::listen().map_err(|error| error.to_string())?;
+    let broker = tokio::select! {
+        broker = broker(demo) => broker?,
+        () = signals.any() => return Err(INTERRUPTED.to_owned()),
+    };
     let amqp = amqp_settings(demo, broker.as_ref());
-    say(demo, "starting the provider simulators");
+    if broker.is_none() {
+        tell(format_args!("its exchanges and queues are called {}.* and are deleted at the end", amqp.prefix));
+    }
+    let books = on_stage(demo, &amqp, &mut signals).await;
+    if broker.is_none() {
+        let deleted = delete(&amqp).await;
+        // What went wrong before is the cause, or matters more.
+        if let (Ok(_), Err(error)) = (&books, deleted) {
+            return Err(format!("exchanges and queues called {}.* are left at the broker: {error}", amqp.prefix));
+        }
+    }
+    books
+}
+
+const INTERRUPTED: &str = "interrupted";
+
+async fn on_stage(demo: &Demo, amqp: &AmqpSettings, signals: &mut Signals) -> Result<Books, String> {
+    declare(amqp).await.map_err(|error| error.to_string())?;
+    tell("starting the provider simulators");
     let simulator = simulator::start(simulator_settings(demo)).map_err(|error| error.to_string())?;
-    declare(&amqp).await.map_err(|error| error.to_string())?;
-    let settings = settings(&amqp, &simulator);
+    let settings = settings(amqp, &simulator);
     let pipeline = Pipeline::start(&settings).map_err(|error| error.to_string())?;
     let stop = CancellationToken::new();
-    let (address, _door) =
-        crate::admin::serve(&settings.http, pipeline.view(), stop.clone()).await.map_err(|error| error.to_string())?;
-    say(
-        demo,
-        &format!(
-            "watch it: http://{address}/v1/status and /metrics; the simulators' ledger: http://{}/ledger",
-            simulator.ledger_address()
-        ),
-    );
-
-    let before = Cpu::now();
-    let begun = Instant::now();
-    let played = play(demo, &amqp, &pipeline.view()).await;
-    let took = begun.elapsed();
-    let cpu = before.and_then(|before| Cpu::now().map(|now| now.since(before)));
+    let played = async {
+        let door = crate::admin::serve(&settings.http, pipeline.view(), stop.clone());
+        let (address, _door) = door.await.map_err(|error| error.to_string())?;
+        let ledger = simulator.ledger_address();
+        tell(format_args!(
+            "watch it: http://{address}/v1/status and /metrics; the simulators' ledger: http://{ledger}/ledger"
+        ));
+        let (cpu, begun) = (Cpu::now(), Instant::now());
+        play(demo, amqp, &pipeline.view(), signals).await?;
+        let cpu = cpu.and_then(|before| Cpu::now().map(|now| now.since(before)));
+        Ok((begun.elapsed(), cpu))
+    };
+    let played: Result<(Duration, Option<Cpu>), String> = played.await;
 
     let view = pipeline.view();
-    let lines = route_lines(&view);
-    let drained = pipeline.drain(DRAIN).await == Drained::Clean;
+    let routes = route_lines(&view);
+    // The pipeline must be gone before its queues are: it would make them again.
+    let deadline = if played.is_ok() { DRAIN } else { Duration::ZERO };
+    let drained = pipeline.drain(deadline).await == Drained::Clean;
     stop.cancel();
+    let (took, cpu) = played?;
+    let books = Books { took, cpu, routes, drained, ..books(demo, &view, &simulator).await };
+    simulator.shutdown().await;
+    Ok(books)
+}
+
+async fn books(demo: &Demo, view: &View, simulator: &Simulator) -> Books {
     let ledger = simulator.ledger().await;
-    if demo.amqp_uri.is_some() {
-        crate::source::amqp::delete(&amqp).await.map_err(|error| error.to_string())?;
-    }
-    played?;
-    Ok(Books {
+    Books {
         published: demo.pushes,
-        took,
-        cpu,
+        took: Duration::ZERO,
+        cpu: None,
         peak_memory: peak_memory(),
-        lanes: lane_lines(&view),
-        routes: lines,
+        lanes: lane_lines(view),
+        routes: Vec::new(),
         outcomes: OutcomeKind::ALL.map(|kind| (kind.as_str(), view.tally.total(kind))).to_vec(),
         put_off: view.tally.put_off(),
         accepted: ledger.apns.accepted + ledger.fcm.accepted,
         duplicates: ledger.apns.duplicates + ledger.fcm.duplicates,
         violations: ledger.apns.protocol_violations + ledger.fcm.protocol_violations,
-        drained,
-    })
-}
-
-fn say(_demo: &Demo, text: &str) {
-    eprintln!("{text}");
+        drained: false,
+    }
 }
 
 async fn broker(demo: &Demo) -> Result<Option<PrivateBroker>, String> {
     if demo.amqp_uri.is_some() {
         return Ok(None);
     }
-    say(demo, "starting a private RabbitMQ (some seconds)");
-    PrivateBroker::start().await.map(Some).map_err(|error| error.to_string())
+    tell("starting a private RabbitMQ (some seconds)");
+    PrivateBroker::start().await.map(Some).map_err(|error| without_broker(&error))
 }
 
-fn amqp_settings(demo: &Demo, broker: Option<&PrivateBroker>) -> AmqpSettings {
-    let uri = broker.map(PrivateBroker::uri).or_else(|| demo.amqp_uri.clone()).unwrap_or_default();
-    // On somebody else's broker the demo must not meet anybody's queues.
-    let prefix = if broker.is_some() { "tidegate".to_owned() } else { format!("tidegate-demo-{}", std::process::id()) };
-    AmqpSettings { uri: uri.into(), prefix, ..AmqpSettings::default() }
-}
-
-fn simulator_settings(demo: &Demo) -> SimulatorSettings {
-    let mut settings = SimulatorSettings::default();
-    for faults in [&mut settings.apns.faults, &mut settings.fcm.faults] {
-        faults.latency = Latency::LogNormal { median: Duration::from_millis(30), sigma: 0.4 };
-        if !demo.calm {
-            *faults = faulty(faults.clone());
-        }
-    }
-    settings
-}
-
-/// A day like any other: some dead tokens, some resets, now and then a server that can't.
-fn faulty(faults: Faults) -> Faults {
-    Faults {
-        dead_tokens: DeadTokens { share: 0.01, ..DeadTokens::default() },
-        reset: Some(Reset { share: 0.002, code: ResetCode::RefusedStream }),
-        server_error: Some(ServerError { share: 0.0005, status: 500, retry_after: None }),
-        ..faults
-    }
-}
-
-fn settings(amqp: &AmqpSettings, simulator: &Simulator) -> Settings {
-    let route = |provider| match provider {
-        Provider::Fcm => ProviderSettings::Fcm(FcmSettings {
-            endpoint: simulator.endpoint(provider),
-            account: simulator.service_account("demo"),
-        }),
-        _ => ProviderSettings::Apns(ApnsSettings {
-            endpoint: simulator.endpoint(provider),
-            topic: "dev.tidegate.demo".to_owned(),
-            credential: simulator.apns_credential(),
-        }),
-    };
-    let routes = || [Provider::Apns, Provider::Fcm].map(|provider| (provider, route(provider), limits())).to_vec();
-    Settings {
-        http: HttpSettings { listen: ([127, 0, 0, 1], 0).into(), tokens: Vec::new() },
-        limits: LimitSettings { memory: 256 << 20, drain_timeout: DRAIN },
-        amqp: Some(amqp.clone()),
-        outcomes: OutcomeSettings {
-            publish: vec![OutcomeKind::Unregistered, OutcomeKind::Rejected, OutcomeKind::Expired, OutcomeKind::Failed],
-            amqp: true,
-            file: None,
-            webhook: None,
-        },
-        lanes: [16, 4, 1].map(|weight| LaneSettings { weight, max_waiting: 20_000 }),
-        apps: APPS.map(|name| AppSettings { name: name.to_owned(), routes: routes() }).to_vec(),
-    }
-}
-
-fn limits() -> RouteSettings {
-    RouteSettings {
-        rate: None,
-        burst: 1,
-        min_concurrency: 1,
-        max_concurrency: 8_000,
-        connections: 8,
-        request_timeout: Duration::from_secs(20),
-        max_attempts: 5,
-        max_dead_percent: 50,
-        default_ttl: Duration::from_secs(3600),
+/// Why there is no broker, and the way without one.
+fn without_broker(error: &BrokerError) -> String {
+    match error {
+        BrokerError::Missing => format!("{error}; or name a broker of yours: --amqp-uri"),
+        BrokerError::Io(_) | BrokerError::NotReady(_) => error.to_string(),
     }
 }
 
 /// Publishes the burst and waits until every push of it has ended.
-async fn play(demo: &Demo, amqp: &AmqpSettings, view: &View) -> Result<(), String> {
+async fn play(demo: &Demo, amqp: &AmqpSettings, view: &View, signals: &mut Signals) -> Result<(), String> {
     let close = CancellationToken::new();
-    let publisher = Publisher::start(Arc::new(amqp.clone()), close.clone());
+    let _closed = close.clone().drop_guard();
+    let publisher = Publisher::start(Arc::new(amqp.clone()), close);
     publisher.connected().await.map_err(|error| error.to_string())?;
-    let published = Arc::new(AtomicU64::new(0));
+    let published = AtomicU64::new(0);
     let burst = Burst { pushes: demo.pushes, targets_per_job: demo.targets_per_job.into() };
-    let publishing = tokio::spawn({
-        let (names, published) = (Names::new(amqp.prefix.as_str()), Arc::clone(&published));
-        async move { burst.publish(&publisher, &names, &published).await }
-    });
+    let names = Names::new(amqp.prefix.as_str());
     let bar = progress(demo.pushes);
+    let played = tokio::select! {
+        ended = async { tokio::try_join!(burst.publish(&publisher, &names, &published), watch(demo, view, &published, &bar)) } => ended.map(|_| ()),
+        () = signals.any() => Err(INTERRUPTED.to_owned()),
+    };
+    bar.finish_and_clear();
+    played
+}
+
+/// Waits until as many pushes have ended as are published, and shows how far it is.
+async fn watch(demo: &Demo, view: &View, published: &AtomicU64, bar: &ProgressBar) -> Result<(), String> {
     let mut last = (0, Instant::now());
-    let result = loop {
+    loop {
         tokio::time::sleep(LOOK_EVERY).await;
         let ended = view.tally.ended_in_all();
         bar.set_position(ended);
-        bar.set_message(format!(
-            "published {}, held in memory {} KiB",
-            published.load(Ordering::Relaxed),
-            view.memory.bytes() >> 10
-        ));
+        let (published, held) = (published.load(Ordering::Relaxed), view.memory.bytes() >> 10);
+        bar.set_message(format!("published {published}, held in memory {held} KiB"));
         if ended >= demo.pushes {
-            break Ok(());
+            return Ok(());
         }
         if ended > last.0 {
             last = (ended, Instant::now());
         }
         if last.1.elapsed() > STALLED {
-            let (_, reasons) = view.readiness();
-            break Err(format!(
-                "no outcome for {} s at {ended} of {}; {}",
-                STALLED.as_secs(),
-                demo.pushes,
-                reasons.join("; ")
-            ));
+            let ((_, reasons), seconds) = (view.readiness(), STALLED.as_secs());
+            return Err(format!("no outcome for {seconds} s at {ended} of {}; {}", demo.pushes, reasons.join("; ")));
         }
-    };
-    bar.finish_and_clear();
-    if result.is_ok() {
-        publishing.await.map_err(|error| error.to_string())??;
     }
-    close.cancel();
-    result
 }
 
 fn progress(pushes: u64) -> ProgressBar {
@@ -248,4 +195,17 @@ fn route_lines(view: &View) -> Vec<RouteLine> {
             }
         })
         .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn without_rabbitmq_the_remedies_are_named() {
+        let text = without_broker(&BrokerError::Missing);
+        for part in ["rabbitmq-server is not installed", "apt-get install rabbitmq-server", "--amqp-uri"] {
+            assert!(text.contains(part), "{text}");
+        }
+    }
 }

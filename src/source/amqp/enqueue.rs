@@ -24,3 +24,16 @@ pub fn enqueue(
 ) -> impl Future<Output = Result<(), PublishError>> + Send + use<> {
     publisher.publish(letters::job(names, lane, id, job, UnixMillis::now()))
 }
+
+/// The same, straight to a queue: for queues that callers fill without our exchange. It need not have a lane of ours.
+///
+/// # Errors
+/// [`PublishError`], as for [`enqueue`].
+pub fn enqueue_to(
+    publisher: &Publisher,
+    queue: &str,
+    id: &str,
+    job: Bytes,
+) -> impl Future<Output = Result<(), PublishError>> + Send + use<> {
+    publisher.publish(letters::job_to(queue, id, job, UnixMillis::now()))
+}

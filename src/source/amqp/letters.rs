@@ -76,16 +76,31 @@ pub(super) fn unreadable(
 
 /// A job, as a caller publishes it; AMQP's own timestamp has whole seconds, our header says it to the millisecond.
 pub(super) fn job(names: &Names, lane: Lane, id: &str, body: Bytes, now: UnixMillis) -> Message {
+    let properties = job_properties(id, now);
+    Message { exchange: names.jobs(), routing_key: lane.to_string(), properties, body, mandatory: true }
+}
+
+/// The same, by the default exchange, which knows every queue by its name.
+pub(super) fn job_to(queue: &str, id: &str, body: Bytes, now: UnixMillis) -> Message {
+    Message {
+        exchange: String::new(),
+        routing_key: queue.to_owned(),
+        properties: job_properties(id, now),
+        body,
+        mandatory: true,
+    }
+}
+
+fn job_properties(id: &str, now: UnixMillis) -> BasicProperties {
     let mut headers = FieldTable::default();
     headers.insert(names::ACCEPTED_AT.into(), millis(now));
-    let properties = BasicProperties::default()
+    BasicProperties::default()
         .with_headers(headers)
         .with_content_type("application/json".into())
         .with_delivery_mode(PERSISTENT)
         .with_message_id(short(id))
         .with_type("push.job.v1".into())
-        .with_timestamp(now.seconds());
-    Message { exchange: names.jobs(), routing_key: lane.to_string(), properties, body, mandatory: true }
+        .with_timestamp(now.seconds())
 }
 
 /// A batch of outcomes. Mandatory, so that it is known when nobody listens.

@@ -46,7 +46,7 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 pub use connect::ConnectError;
-pub use enqueue::enqueue;
+pub use enqueue::{enqueue, enqueue_to};
 pub use keeper::AmqpKeeper;
 pub use names::{Names, RETRY_LEVELS, RetryLevel};
 pub use private_broker::{BrokerError, BrokerTls, PrivateBroker};

@@ -1,0 +1,96 @@
+//! What the demo runs with: a day like any other, and two apps with two routes each.
+
+use std::time::Duration;
+
+use super::Demo;
+use super::load::APPS;
+use crate::delivery::RouteSettings;
+use crate::dispatch::LaneSettings;
+use crate::job::Provider;
+use crate::outcome::{OutcomeKind, OutcomeSettings};
+use crate::pipeline::{AppSettings, HttpSettings, LimitSettings, Settings};
+use crate::provider::ProviderSettings;
+use crate::provider::apns::ApnsSettings;
+use crate::provider::fcm::FcmSettings;
+use crate::simulator::{DeadTokens, Faults, Latency, Reset, ResetCode, ServerError, Simulator, SimulatorSettings};
+use crate::source::amqp::{AmqpSettings, PrivateBroker};
+
+/// How long the drain may take.
+pub(super) const DRAIN: Duration = Duration::from_secs(30);
+
+/// The broker: the private one, or the one that the command line names.
+pub(super) fn amqp_settings(demo: &Demo, broker: Option<&PrivateBroker>) -> AmqpSettings {
+    let uri = broker.map(PrivateBroker::uri).or_else(|| demo.amqp_uri.clone()).unwrap_or_default();
+    // On somebody else's broker the demo must not meet anybody's queues, nor another demo's: a process's number would
+    // not do, in containers they are all alike.
+    let prefix = match broker {
+        Some(_) => "tidegate".to_owned(),
+        None => format!("tidegate-demo-{:08x}", fastrand::u32(..)),
+    };
+    AmqpSettings { uri: uri.into(), prefix, ..AmqpSettings::default() }
+}
+
+/// The providers.
+pub(super) fn simulator_settings(demo: &Demo) -> SimulatorSettings {
+    let mut settings = SimulatorSettings::default();
+    for faults in [&mut settings.apns.faults, &mut settings.fcm.faults] {
+        faults.latency = Latency::LogNormal { median: Duration::from_millis(30), sigma: 0.4 };
+        if !demo.calm {
+            *faults = faulty(faults.clone());
+        }
+    }
+    settings
+}
+
+/// A day like any other: some dead tokens, some resets, now and then a server that can't.
+fn faulty(faults: Faults) -> Faults {
+    Faults {
+        dead_tokens: DeadTokens { share: 0.01, ..DeadTokens::default() },
+        reset: Some(Reset { share: 0.002, code: ResetCode::RefusedStream }),
+        server_error: Some(ServerError { share: 0.0005, status: 500, retry_after: None }),
+        ..faults
+    }
+}
+
+/// The pipeline.
+pub(super) fn settings(amqp: &AmqpSettings, simulator: &Simulator) -> Settings {
+    let route = |provider| match provider {
+        Provider::Fcm => ProviderSettings::Fcm(FcmSettings {
+            endpoint: simulator.endpoint(provider),
+            account: simulator.service_account("demo"),
+        }),
+        _ => ProviderSettings::Apns(ApnsSettings {
+            endpoint: simulator.endpoint(provider),
+            topic: "dev.tidegate.demo".to_owned(),
+            credential: simulator.apns_credential(),
+        }),
+    };
+    let routes = || [Provider::Apns, Provider::Fcm].map(|provider| (provider, route(provider), limits())).to_vec();
+    Settings {
+        http: HttpSettings { listen: ([127, 0, 0, 1], 0).into(), tokens: Vec::new() },
+        limits: LimitSettings { memory: 256 << 20, drain_timeout: DRAIN },
+        amqp: Some(amqp.clone()),
+        outcomes: OutcomeSettings {
+            publish: vec![OutcomeKind::Unregistered, OutcomeKind::Rejected, OutcomeKind::Expired, OutcomeKind::Failed],
+            amqp: true,
+            file: None,
+            webhook: None,
+        },
+        lanes: [16, 4, 1].map(|weight| LaneSettings { weight, max_waiting: 20_000 }),
+        apps: APPS.map(|name| AppSettings { name: name.to_owned(), routes: routes() }).to_vec(),
+    }
+}
+
+fn limits() -> RouteSettings {
+    RouteSettings {
+        rate: None,
+        burst: 1,
+        min_concurrency: 1,
+        max_concurrency: 8_000,
+        connections: 8,
+        request_timeout: Duration::from_secs(20),
+        max_attempts: 5,
+        max_dead_percent: 50,
+        default_ttl: Duration::from_secs(3600),
+    }
+}
