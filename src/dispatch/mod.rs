@@ -13,16 +13,23 @@
 //! - [`run`] is the task that owns both. A push leaves it to its route's delivery, or by an [`Exit`] (expired, no such
 //!   route, …), which is an outcome: nothing leaves silently.
 
+mod drain;
 mod exit;
+mod isolation;
 mod lanes;
+mod line;
+mod run;
 mod settings;
+mod shed;
+mod slots;
 mod stage;
 #[cfg(test)]
 mod tests;
 mod window;
 
 pub use exit::{Exit, Why};
+pub use isolation::{Isolation, Parking};
 pub use lanes::Lanes;
-pub use settings::LaneSettings;
+pub use settings::{LaneSettings, OnOverload};
 pub use stage::{Dispatch, RouteDoor, run};
 pub use window::Window;

@@ -63,6 +63,7 @@ pub(super) async fn feed(feeding: &Feeding, connection: &Connection, lost: &Canc
     let mut feed = Feed::new(feeding, channel);
     let end = feed.run(lost).await;
     feed.receipts.lose();
+    feed.say_full(false);
     feed.report(Instant::now());
     end
 }
@@ -83,6 +84,8 @@ struct Feed<'a> {
     /// Dead letters on their way, at most one for each delivery; each yields the tag to ack.
     dying: FuturesUnordered<BoxFuture<'static, u64>>,
     draining: bool,
+    /// Whether the gate was told that the window is full.
+    full: bool,
     seldom: Seldom,
 }
 
@@ -110,6 +113,7 @@ impl<'a> Feed<'a> {
             ready: Vec::new(),
             dying: FuturesUnordered::new(),
             draining: false,
+            full: false,
             seldom: Seldom::new(),
         }
     }
@@ -159,9 +163,17 @@ impl<'a> Feed<'a> {
             let change = self.window.adjust(self.load(), now);
             self.change(change).await?;
         }
+        self.say_full(!self.draining && self.window.is_full(self.load()));
         self.ack(false).await?;
         self.report(Instant::now());
         Ok(())
+    }
+
+    fn say_full(&mut self, full: bool) {
+        if full != self.full {
+            self.full = full;
+            self.feeding.gate.exhausted(full);
+        }
     }
 
     fn load(&self) -> Load {
