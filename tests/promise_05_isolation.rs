@@ -19,7 +19,7 @@ fn delivered(status: &Value, provider: &str) -> u64 {
     route["outcomes"]["delivered"].as_u64().expect("it counts")
 }
 
-/// FCM answers nothing at all, and every second job in the queue is FCM's. APNs' go out nevertheless, all of them; and
+/// FCM suddenly answers nothing at all, and every second job in the queue is FCM's. APNs' go out nevertheless, all of them; and
 /// when FCM answers again, its own do. None is lost, none is sent twice.
 #[tokio::test(flavor = "multi_thread")]
 async fn promise_05_a_stalled_route_does_not_stop_another_in_the_same_queue() {
@@ -27,19 +27,22 @@ async fn promise_05_a_stalled_route_does_not_stop_another_in_the_same_queue() {
     let stalled = Faults { stalls: vec![Window { from: Duration::ZERO, length: 60 * MINUTE }], ..calm.clone() };
     let mut settings = SimulatorSettings::default();
     settings.apns.faults = calm.clone();
-    settings.fcm.faults = stalled;
+    settings.fcm.faults = calm.clone();
     let world = World::start(settings).await;
     let config = world.config_with("", "", "max_attempts = 100\nrequest_timeout = \"5s\"");
     world.publish(Lane::Normal, jobs(JOBS)).await;
 
     let mut served = Served::start(&config).await;
     let half = JOBS as u64 / 2;
+    let some_of_google = || async { (delivered(&served.status().await, "fcm") > 500).then_some(()) };
+    until("FCM answers", MINUTE, some_of_google).await;
+    world.simulator.set_faults(Provider::Fcm, stalled);
     let started = std::time::Instant::now();
     let all_of_apple = || async { (delivered(&served.status().await, "apns") == half).then_some(()) };
     until("every push of APNs is delivered while FCM is stalled", 3 * MINUTE, all_of_apple).await;
     let status = served.status().await;
     println!("APNs' {half} took {:?}; put off: {}", started.elapsed(), status["pushes_put_off"]);
-    assert_eq!(delivered(&status, "fcm"), 0, "FCM is stalled indeed");
+    assert!(delivered(&status, "fcm") < half / 2, "FCM is stalled indeed: {status}");
     assert!(status["pushes_put_off"].as_u64() > Some(2_000), "more than the window was in APNs' way");
 
     world.simulator.set_faults(Provider::Fcm, calm);

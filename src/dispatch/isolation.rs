@@ -25,7 +25,10 @@ const BLOCKED: Duration = Duration::from_secs(2);
 /// The wait, in seconds at the route's pace, from which on it counts as blocked.
 const HOPELESS: f64 = 30.0;
 /// For how long a route must have asked in vain. A look or two: what it lacks is on its way otherwise.
-const STARVED: Duration = Duration::from_millis(150);
+const STARVED: Duration = Duration::from_millis(50);
+/// What a blocked route keeps is this part of an even share: enough to begin with when it is mended, and so little that
+/// a source which counts what is out before it opens its window (see the AMQP source's `window`) is not held back by it.
+const KEPT: usize = 8;
 /// How long the freed window has to fill again before more is parked, if nothing comes by that lane.
 const REFILL: Duration = Duration::from_secs(2);
 /// The shortest and longest time for which pushes are parked: two of the broker's retry levels.
@@ -96,7 +99,7 @@ impl Isolation {
                 continue;
             }
             let before = parkings.len();
-            let share = lanes.waiting_from(from) / self.contenders(lanes, from, now).max(1);
+            let share = lanes.waiting_from(from) / (KEPT * self.contenders(lanes, from, now).max(1));
             for route in lanes.ids().filter(|id| self.is_blocked(lanes, *id, now)) {
                 let count = lanes.held(route, from).saturating_sub(share.max(1));
                 let blocked = self.routes[route.0 as usize].waiting_since.map_or(now, |since| since);
