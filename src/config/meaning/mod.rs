@@ -61,13 +61,16 @@ impl Meaning<'_> {
     fn lane(&mut self, section: &Section) -> Option<LaneSettings> {
         let word = section.text("on_overload");
         let on_overload = OnOverload::ALL.into_iter().find(|policy| word.as_deref() == Some(policy.as_str()));
-        let max_age = section.entry("max_age");
+        let (max_age, entry) = (section.entry("max_age"), section.entry("on_overload"));
         if on_overload.is_some_and(|policy| policy != OnOverload::Wait) && max_age.value.is_none() && !max_age.refused {
-            let entry = section.entry("on_overload");
             let trouble =
                 ("sheds by age, and there is no max_age".to_owned(), format!("add max_age to [{}]", section.path));
             self.wrong(entry, trouble);
             return None;
+        }
+        if on_overload == Some(OnOverload::Wait) && !entry.refused && max_age.value.is_some() {
+            let remedy = "set on_overload to \"shed_oldest\" or \"shed_newest\", or leave max_age out";
+            self.doubt(max_age, "has no effect while on_overload is \"wait\"", remedy);
         }
         Some(LaneSettings {
             weight: section.whole("weight")?,
