@@ -216,7 +216,7 @@ impl Lanes {
             taken.push(push);
         }
         for ((drain, line), count) in route.drains.iter_mut().zip(&route.lines).zip(by_lane) {
-            drain.note(count, line.len());
+            drain.note(count, taken.len(), line.len());
         }
         route.taken += taken.len() as u64;
         taken

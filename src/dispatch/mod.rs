@@ -21,12 +21,12 @@
 //!
 //! | behaviour | how | shown by |
 //! | --- | --- | --- |
-//! | 2.1 lanes are weighted, an idle share is used, `high` goes with the next free slot | [`lanes`] | `flow_2_1_lanes_share_by_their_weights`, `…_an_idle_share_is_used_and_high_goes_next`, `…_high_keeps_its_wait_under_a_flood_and_floors_are_kept` |
-//! | 2.2 routes don't mix; a blocked route's surplus is parked when another starves, and only then | [`lanes`], [`isolation`] | `flow_2_2_…` (six); with a broker `tests/promise_05_isolation.rs` |
-//! | 2.3 the deadline is checked on entering, on leaving and meanwhile; who would expire leaves at once | [`lanes`], [`drain`] | `flow_2_3_expired_pushes_leave_by_an_exit`, `…_what_would_expire_leaves_at_once_if_the_pace_is_known` |
-//! | 2.4 a newer push with the same target and key replaces the waiting one in its place | [`slots`] | `flow_2_4_…` (four) |
-//! | 2.5 shedding where it is allowed: lowest lane first, by waiting time, evenly | [`shed`] | `flow_2_5_…` (four) |
-//! | 2.6 a wide job is spread, not a wall | [`line`] | `flow_2_6_…` (three) |
+//! | 2.1 lanes are weighted, an idle share is used, `high` goes with the next free slot | `lanes` | `flow_2_1_lanes_share_by_their_weights`, `…_an_idle_share_is_used_and_high_goes_next`, `…_high_keeps_its_wait_under_a_flood_and_floors_are_kept` |
+//! | 2.2 routes don't mix; a blocked route's surplus is parked when another starves, and only then | `lanes`, `isolation` | `flow_2_2_…` (six); with a broker `tests/promise_05_isolation.rs` |
+//! | 2.3 the deadline is checked on entering, on leaving and meanwhile; who would expire leaves at once | `lanes`, `drain` | `flow_2_3_expired_pushes_leave_by_an_exit`, `…_what_would_expire_leaves_at_once_if_the_pace_is_known` |
+//! | 2.4 a newer push with the same target and key replaces the waiting one in its place | `slots` | `flow_2_4_…` (four) |
+//! | 2.5 shedding where it is allowed: lowest lane first, by waiting time, evenly | `shed` | `flow_2_5_…` (four) |
+//! | 2.6 a wide job is spread, not a wall | `line` | `flow_2_6_…` (three) |
 //! | 2.7 order per target | not built: pushes to one target may overtake each other when one is retried | |
 //!
 //! That everything admitted leaves exactly once, whatever happens, is shown by `everything_admitted_leaves_exactly_once`.

@@ -18,7 +18,7 @@ pub(super) struct Run {
     /// Pushes that have not left, places without one included.
     left: u16,
     /// The places of its pushes, the next one last, where they may be taken by newer ones.
-    slots: Option<Box<Vec<u32>>>,
+    slots: Option<Vec<u32>>,
 }
 
 impl Run {
@@ -32,7 +32,7 @@ impl Run {
     pub(super) fn placed(envelope: Arc<Envelope>, provider: Provider, mut slots: Vec<u32>) -> Self {
         slots.reverse();
         let left = u16::try_from(slots.len()).expect("a job has at most 1,000 targets");
-        Self { envelope, provider, next: 0, left, slots: Some(Box::new(slots)) }
+        Self { envelope, provider, next: 0, left, slots: Some(slots) }
     }
 
     /// How many pushes are left, places without one included.
