@@ -11,6 +11,7 @@ use configuration::{CANARY, Credentials};
 use proptest::prelude::*;
 use secrecy::ExposeSecret;
 use tidegate::config::{self, Loaded, Severity};
+use tidegate::dispatch::LaneSettings;
 use tidegate::job::{Lane, Provider};
 use tidegate::outcome::OutcomeKind;
 use tidegate::provider::ProviderSettings;
@@ -80,10 +81,7 @@ fn defaults_are_those_of_the_specification() {
     assert_eq!(settings.limits.memory, 256 << 20);
     assert_eq!(settings.limits.drain_timeout, Duration::from_secs(30));
     assert!(settings.amqp.is_none() && !settings.outcomes.amqp);
-    assert_eq!(
-        settings.lanes.each_ref().map(|lane| (lane.weight, lane.max_waiting)),
-        [(16, 20_000), (4, 20_000), (1, 20_000)]
-    );
+    assert_eq!(settings.lanes, [16, 4, 1].map(LaneSettings::weighing));
     use OutcomeKind::*;
     assert_eq!(settings.outcomes.publish, [Unregistered, Rejected, Expired, Shed, Failed]);
 }
@@ -237,7 +235,7 @@ fn no_secret_is_printed() {
 #[test]
 fn doubtful_things_are_warned_of() {
     let credentials = Credentials::new();
-    let text = "[outcomes]\namqp = false\n[source.amqp]\nuri = \"amqp://ada:pw@rabbit.example/\"\n[apps.chat.apns]\ntopic = \"a.b\"\n\
+    let text = "[outcomes]\namqp = false\n[lanes.low]\nmax_age = \"1min\"\n[source.amqp]\nuri = \"amqp://ada:pw@rabbit.example/\"\n[apps.chat.apns]\ntopic = \"a.b\"\n\
         key_file = \"open.p8\"\nkey_id = \"ABC123DEFG\"\nteam_id = \"TEAM123456\"";
     let warned = parse(text, &credentials).warnings;
     let said: Vec<&str> = warned.iter().map(|warning| warning.message.as_str()).collect();
@@ -246,6 +244,7 @@ fn doubtful_things_are_warned_of() {
         said,
         [
             "outcomes are told to nobody",
+            "has no effect while on_overload is \"wait\"",
             "names the virtual host \"\"",
             "password and jobs cross the network in the clear",
             "every user of this machine may read the file"
@@ -298,6 +297,7 @@ fn another(name: &str, schema: &serde_json::Value) -> String {
         (_, "FILE") => "outcomes.ndjson".to_owned(),
         (_, "SERVICE_ACCOUNT_FILE") => "another.json".to_owned(),
         (_, "KEY_ID" | "TEAM_ID") => "ANOTHER789".to_owned(),
+        (_, "ON_OVERLOAD") => "shed_oldest".to_owned(),
         _ if pattern.contains("(ms|") => "7s".to_owned(),
         _ => "another".to_owned(),
     }
@@ -314,7 +314,8 @@ fn every_key_has_an_effect() {
         url = \"https://example.com\"\n\
         [apps.chat.apns]\ntopic = \"a.b\"\nkey_file = \"good.p8\"\nkey_id = \"ABC123DEFG\"\nteam_id = \"TEAM123456\"\n\
         [apps.chat.fcm]\nservice_account_file = \"good.json\"\n\
-        [apps.shop.apns]\ntopic = \"a.b\"\ncertificate_file = \"good.pem\"\nprivate_key_file = \"good.key\"\n";
+        [apps.shop.apns]\ntopic = \"a.b\"\ncertificate_file = \"good.pem\"\nprivate_key_file = \"good.key\"\n\
+        [lanes]\nhigh.max_age = \"1min\"\nnormal.max_age = \"1min\"\nlow.max_age = \"1min\"\n";
     let before = format!("{:?}", parse(text, &credentials).settings);
     let mut found = Vec::new();
     keys(&config::schema(), "TIDEGATE", &mut found);

@@ -38,6 +38,7 @@ struct Ignores;
 impl Acknowledger for Ignores {
     fn settle(&self, _: Vec<u64>) {}
     fn give_back(&self, _: Vec<u64>) {}
+    fn settle_except(&self, _: u64, _: Vec<u16>) {}
     fn is_live(&self) -> bool {
         true
     }

@@ -5,6 +5,7 @@
 //! [`Later`](Shape::Later): an operator who writes it is told so instead of being left to believe that it works.
 
 use super::table::{Absent, Class, Key, Kind, Literal, Rule, Shape, Table};
+use crate::dispatch::OnOverload;
 use crate::job::{Lane, MAX_TTL_SECONDS};
 use crate::outcome::OutcomeKind;
 
@@ -15,6 +16,9 @@ const MIB: u64 = 1 << 20;
 const TIB: u64 = 1 << 40;
 
 const LANES: &[&str] = &[Lane::High.as_str(), Lane::Normal.as_str(), Lane::Low.as_str()];
+
+const ON_OVERLOAD: &[&str] =
+    &[OnOverload::Wait.as_str(), OnOverload::ShedOldest.as_str(), OnOverload::ShedNewest.as_str()];
 
 const OUTCOMES: &[&str] = &[
     OutcomeKind::Delivered.as_str(),
@@ -224,8 +228,18 @@ const LANE: &[Key] = &[
         whole(20_000),
         "Pushes waiting in memory, at most.",
     ),
-    later("max_age", "shedding by age"),
-    later("on_overload", "the overload policy"),
+    key(
+        "max_age",
+        Kind::Duration { min: 100, max: MAX_TTL_SECONDS as u64 * SECOND, grain: 1 },
+        Absent::Unset,
+        "Where the lane sheds: how old, from its acceptance, a push may get under overload.",
+    ),
+    key(
+        "on_overload",
+        Kind::Choice(ON_OVERLOAD),
+        text("wait"),
+        "Wait (back-pressure), or shed what is past `max_age`.",
+    ),
 ];
 
 static PROVIDERS: Table = Table {

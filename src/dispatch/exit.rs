@@ -1,5 +1,7 @@
 //! The ways out of a lane that don't lead to a provider.
 
+use std::time::Duration;
+
 use crate::job::Push;
 
 /// A push that leaves without having been sent.
@@ -15,6 +17,19 @@ pub struct Exit {
 pub enum Why {
     /// Its time to live passed.
     Expired,
+    /// Its time to live will have passed when its turn comes.
+    WouldExpire,
+    /// A newer push to the same target with the same collapse key waits in its stead.
+    Collapsed,
+    /// Its lane sheds, and it had waited longer than the lane's `max_age`.
+    TooOld,
+    /// Its lane sheds, and it would have waited longer than the lane's `max_age`.
+    WouldWait,
+    /// Its route is blocked and its place is needed: it is kept durably and comes again after the delay.
+    Parked {
+        /// Not before.
+        delay: Duration,
+    },
     /// Its job was delivered more often than the source allows.
     Exhausted,
     /// Its app has no route for its provider.

@@ -2,39 +2,65 @@
 //!
 //! Inside a route the lanes share by deficit round robin (Shreedhar and Varghese, 1995): in each round a lane may send
 //! as many pushes as its weight, the most important lane first; what an empty lane leaves, the others use at once. So a
-//! push that arrives in an empty `high` lane goes out with the next free slot, and `low` still moves.
+//! push that arrives in an empty `high` lane goes out with the next free slot, and `low` still moves. Inside a lane wide
+//! jobs are [spread](super::line).
+//!
+//! Everything admitted leaves exactly once: by [`take`](Lanes::take), by an [`Exit`], or unseen if its source has taken
+//! its job back (it comes again).
 
-use std::collections::VecDeque;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::{Exit, Why};
-use crate::job::{Lane, Push, RouteId};
+use super::drain::Drain;
+use super::line::Line;
+use super::run::{Run, goes_to, nth_index};
+use super::shed::{Policy, Shedder};
+use super::slots::{Placed, Slots};
+use super::{Exit, LaneSettings, OnOverload, Why};
+use crate::job::{Envelope, Lane, Provider, Push, RouteId};
+
+/// How many times as long as a line needs, at its best pace, a push's time to live must be too short for it to be turned
+/// away at once: what is wrongly turned away is lost, what is wrongly let in only waits.
+const SAFETY: f64 = 2.0;
 
 /// All that waits.
 pub struct Lanes {
     weights: [u32; 3],
+    policies: [Policy; 3],
     routes: Vec<Route>,
+    slots: Slots,
     /// Pushes waiting that came by each lane's queue (which is not always the lane they wait in).
-    waiting_by_origin: [usize; 3],
+    waiting_from: [usize; 3],
 }
 
 struct Route {
     default_ttl: Duration,
-    lines: [VecDeque<Push>; 3],
+    lines: [Line; 3],
+    drains: [Drain; 3],
+    shedders: [Shedder; 3],
     /// What each lane may still send in this round.
     credit: [u32; 3],
+    /// Pushes waiting, by the lane they came by.
+    held: [usize; 3],
+    /// Pushes that ever left for the provider.
+    taken: u64,
 }
 
 impl Route {
-    fn is_empty(&self) -> bool {
-        self.lines.iter().all(VecDeque::is_empty)
+    fn new(default_ttl: Duration, credit: [u32; 3], now: Instant) -> Self {
+        Self {
+            default_ttl,
+            lines: Default::default(),
+            drains: [const { None::<Drain> }; 3].map(|_| Drain::new(now)),
+            shedders: Default::default(),
+            credit,
+            held: [0; 3],
+            taken: 0,
+        }
     }
 
     /// The lane that goes next: the first with credit and something to send; if none has, a new round begins.
     fn next_lane(&mut self, weights: &[u32; 3]) -> Option<usize> {
-        if self.is_empty() {
-            return None;
-        }
         let with_credit = |route: &Self| (0..3).find(|&lane| route.credit[lane] > 0 && !route.lines[lane].is_empty());
         if let Some(lane) = with_credit(self) {
             return Some(lane);
@@ -42,52 +68,141 @@ impl Route {
         self.credit = *weights;
         with_credit(self)
     }
+
+    /// When the turn of a job of so many pushes, coming now, will surely not have come before.
+    fn earliest(&self, lane: Lane, pushes: usize, now: Instant) -> Instant {
+        let lane = lane.index();
+        let ahead = self.lines[lane].ahead_of(pushes);
+        match self.drains[lane].best() {
+            #[expect(clippy::cast_precision_loss, reason = "far below 2^52")]
+            Some(pace) if ahead > 0 => now + Duration::from_secs_f64((ahead as f64 / pace / SAFETY).min(1e6)),
+            _ => now,
+        }
+    }
 }
 
 impl Lanes {
-    /// Empty lanes with these weights (at least 1 each, by [`Lane::index`]) for routes 0, 1, 2, … with these default
-    /// times to live.
+    /// Empty lanes with these settings, by [`Lane::index`], for routes 0, 1, 2, … with these default times to live.
     #[must_use]
-    pub fn new(weights: [u32; 3], default_ttls: impl IntoIterator<Item = Duration>) -> Self {
-        let weights = weights.map(|weight| weight.max(1));
-        let routes = default_ttls
-            .into_iter()
-            .map(|default_ttl| Route { default_ttl, lines: Default::default(), credit: weights })
-            .collect();
-        Self { weights, routes, waiting_by_origin: [0; 3] }
+    pub fn new(lanes: &[LaneSettings; 3], default_ttls: impl IntoIterator<Item = Duration>, now: Instant) -> Self {
+        let weights = lanes.each_ref().map(|lane| lane.weight.max(1));
+        let routes = default_ttls.into_iter().map(|ttl| Route::new(ttl, weights, now)).collect();
+        let policies = lanes.each_ref().map(Policy::of);
+        Self { weights, policies, routes, slots: Slots::default(), waiting_from: [0; 3] }
     }
 
-    /// Takes a push in.
-    ///
-    /// # Errors
-    /// The [`Exit`] it leaves by at once: expired, exhausted, not an address, or without a route.
-    pub fn admit(&mut self, push: Push, now: Instant) -> Result<RouteId, Exit> {
-        let refuse = |push, why| Err(Exit { push, why });
-        if matches!(push.target(), crate::job::Target::Bad(_)) {
-            return refuse(push, Why::BadTarget);
+    /// Takes a job in. Those of its pushes that can't wait go to `exits` at once: expired or bound to expire, exhausted,
+    /// not an address, without a route; and those that it takes the place of.
+    pub fn admit(&mut self, job: &Arc<Envelope>, now: Instant, exits: &mut Vec<Exit>) {
+        let mut by_provider = [0_u16; 3];
+        for nth in 0..job.push_count() {
+            let index = nth_index(job, nth);
+            let refused = match goes_to(&job.job.to[usize::from(index)]) {
+                None => Why::BadTarget,
+                Some(provider) if job.routes[provider.index()].is_none() => Why::NoRoute,
+                Some(_) if job.origin.exhausted => Why::Exhausted,
+                Some(provider) => {
+                    by_provider[provider.index()] += 1;
+                    continue;
+                }
+            };
+            exits.push(Exit { push: job.push(index.into()), why: refused });
         }
-        let Some(id) = push.route() else { return refuse(push, Why::NoRoute) };
-        if push.envelope.origin.exhausted {
-            return refuse(push, Why::Exhausted);
+        for provider in Provider::ALL {
+            let pushes = by_provider[provider.index()];
+            if let Some(id) = job.routes[provider.index()].filter(|_| pushes > 0) {
+                self.enter(job, provider, id, pushes, now, exits);
+            }
         }
+    }
+
+    /// Puts those `pushes` of a job in line that go by one route.
+    fn enter(
+        &mut self,
+        job: &Arc<Envelope>,
+        provider: Provider,
+        id: RouteId,
+        pushes: u16,
+        now: Instant,
+        exits: &mut Vec<Exit>,
+    ) {
         let route = &mut self.routes[id.0 as usize];
-        if now >= push.envelope.deadline(route.default_ttl) {
-            return refuse(push, Why::Expired);
+        let mut run = Run::lazy(Arc::clone(job), provider, pushes);
+        let deadline = job.deadline(route.default_ttl);
+        let late = match () {
+            () if now >= deadline => Some(Why::Expired),
+            () if route.earliest(job.lane, pushes.into(), now) >= deadline => Some(Why::WouldExpire),
+            () => None,
+        };
+        if let Some(why) = late {
+            run.empty(&mut self.slots, &mut |push| exits.push(Exit { push, why }));
+        } else if job.job.collapse_key.is_some() {
+            self.enter_placed(job, run, id, exits);
+        } else {
+            route.lines[job.lane.index()].push(run);
+            route.held[job.origin.lane.index()] += usize::from(pushes);
+            self.waiting_from[job.origin.lane.index()] += usize::from(pushes);
         }
-        self.waiting_by_origin[push.envelope.origin.lane.index()] += 1;
-        route.lines[push.envelope.lane.index()].push_back(push);
-        Ok(id)
+    }
+
+    /// Gives each push of a job with a collapse key its place.
+    fn enter_placed(&mut self, job: &Arc<Envelope>, mut run: Run, id: RouteId, exits: &mut Vec<Exit>) {
+        let provider = run.provider();
+        let mut pushes = Vec::with_capacity(run.left());
+        run.empty(&mut self.slots, &mut |push| pushes.push(push));
+        let mut places = Vec::with_capacity(pushes.len());
+        for push in pushes {
+            let older = match self.slots.place(push, id, job.lane) {
+                Placed::Outdated(push) => {
+                    exits.push(Exit { push, why: Why::Collapsed });
+                    continue;
+                }
+                Placed::New(place) => {
+                    places.push(place);
+                    None
+                }
+                Placed::Overtook(place, older) => {
+                    places.push(place);
+                    Some(older)
+                }
+                Placed::Instead(older) => Some(older),
+            };
+            self.came(id, job);
+            if let Some(push) = older {
+                self.gone(id, &push);
+                let why = if push.envelope.is_live() { Why::Collapsed } else { Why::Returned };
+                exits.push(Exit { push, why });
+            }
+        }
+        if !places.is_empty() {
+            self.routes[id.0 as usize].lines[job.lane.index()].push(Run::placed(Arc::clone(job), provider, places));
+        }
+    }
+
+    fn came(&mut self, id: RouteId, job: &Envelope) {
+        self.routes[id.0 as usize].held[job.origin.lane.index()] += 1;
+        self.waiting_from[job.origin.lane.index()] += 1;
+    }
+
+    fn gone(&mut self, id: RouteId, push: &Push) {
+        let lane = push.envelope.origin.lane.index();
+        self.routes[id.0 as usize].held[lane] -= 1;
+        self.waiting_from[lane] -= 1;
     }
 
     /// Takes up to `count` pushes of `route` out, in the order in which they shall go. Those whose time passed go to
     /// `exits` and don't count, and so do those whose source has taken their job back: they come again.
-    pub fn take(&mut self, route: RouteId, count: usize, now: Instant, exits: &mut Vec<Exit>) -> Vec<Push> {
-        let route = &mut self.routes[route.0 as usize];
-        let mut taken = Vec::with_capacity(count.min(route.lines.iter().map(VecDeque::len).sum()));
+    pub fn take(&mut self, id: RouteId, count: usize, now: Instant, exits: &mut Vec<Exit>) -> Vec<Push> {
+        let route = &mut self.routes[id.0 as usize];
+        let mut taken = Vec::with_capacity(count.min(route.lines.iter().map(Line::len).sum()));
+        let mut by_lane = [0; 3];
         while taken.len() < count {
             let Some(lane) = route.next_lane(&self.weights) else { break };
-            let push = route.lines[lane].pop_front().expect("the lane that goes next is not empty");
-            self.waiting_by_origin[push.envelope.origin.lane.index()] -= 1;
+            let popped = route.lines[lane].pop(&mut self.slots).expect("the lane that goes next is not empty");
+            let Some(push) = popped else { continue };
+            let origin = push.envelope.origin.lane.index();
+            route.held[origin] -= 1;
+            self.waiting_from[origin] -= 1;
             if !push.envelope.is_live() {
                 exits.push(Exit { push, why: Why::Returned });
                 continue;
@@ -97,63 +212,169 @@ impl Lanes {
                 continue;
             }
             route.credit[lane] -= 1;
+            by_lane[lane] += 1;
             taken.push(push);
         }
+        for ((drain, line), count) in route.drains.iter_mut().zip(&route.lines).zip(by_lane) {
+            drain.note(count, taken.len(), line.len());
+        }
+        route.taken += taken.len() as u64;
         taken
     }
 
-    /// Takes out all whose time has passed, wherever they stand, and those whose source has taken their job back.
+    /// Takes out all whose time has passed, wherever they stand, and those whose source has taken their job back;
+    /// and measures how fast the lines move. To be called about once a second.
     pub fn sweep(&mut self, now: Instant, exits: &mut Vec<Exit>) {
-        for route in &mut self.routes {
-            let ttl = route.default_ttl;
-            for line in &mut route.lines {
-                let stays = |push: &Push| push.envelope.is_live() && now < push.envelope.deadline(ttl);
-                if line.iter().all(stays) {
-                    continue;
-                }
-                for push in std::mem::take(line) {
-                    if stays(&push) {
-                        line.push_back(push);
-                        continue;
-                    }
-                    self.waiting_by_origin[push.envelope.origin.lane.index()] -= 1;
-                    let why = if push.envelope.is_live() { Why::Expired } else { Why::Returned };
-                    exits.push(Exit { push, why });
+        for id in self.ids() {
+            let ttl = self.routes[id.0 as usize].default_ttl;
+            for lane in Lane::ALL {
+                self.remove(id, lane, Why::Expired, exits, |job| !job.is_live() || now >= job.deadline(ttl));
+                let route = &mut self.routes[id.0 as usize];
+                let waiting = route.lines[lane.index()].len();
+                route.drains[lane.index()].measure(waiting, now);
+            }
+        }
+    }
+
+    /// Sheds where that is allowed and there is overload. To be called several times a second.
+    pub fn shed(&mut self, now: Instant, exits: &mut Vec<Exit>) {
+        if self.policies.iter().all(|policy| policy.max_age().is_none()) {
+            return;
+        }
+        for id in self.ids() {
+            let mut overloaded = [false; 3];
+            for lane in Lane::ALL {
+                let route = &mut self.routes[id.0 as usize];
+                let oldest = route.lines[lane.index()].oldest();
+                overloaded[lane.index()] = route.shedders[lane.index()].look(&self.policies[lane.index()], oldest, now);
+            }
+            // The lowest first; and where a higher one must shed, a lower one does not wait until its own line has stood
+            // for long enough.
+            for lane in Lane::ALL.into_iter().rev() {
+                if overloaded[..=lane.index()].contains(&true) && self.shed_line(id, lane, now, exits) {
+                    self.routes[id.0 as usize].shedders[lane.index()].shed(now);
                 }
             }
         }
     }
 
-    /// Takes everything out, to be returned to where it came from.
-    pub fn clear(&mut self, exits: &mut Vec<Exit>) {
-        self.waiting_by_origin = [0; 3];
-        for line in self.routes.iter_mut().flat_map(|route| &mut route.lines) {
-            exits.extend(line.drain(..).map(|push| Exit { push, why: Why::Returned }));
+    /// Sheds of one line what its policy says; whether anything went.
+    fn shed_line(&mut self, id: RouteId, lane: Lane, now: Instant, exits: &mut Vec<Exit>) -> bool {
+        let policy = self.policies[lane.index()];
+        let Some(max_age) = policy.max_age() else { return false };
+        let before = exits.len();
+        if policy.on_overload() == OnOverload::ShedOldest {
+            let too_old = |job: &Envelope| now.saturating_duration_since(job.origin.accepted) > max_age;
+            self.remove(id, lane, Why::TooOld, exits, too_old);
+            return exits.len() > before;
         }
+        let route = &self.routes[id.0 as usize];
+        let line = &route.lines[lane.index()];
+        let Some(pace) = route.drains[lane.index()].mean() else { return false };
+        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "positive; saturates")]
+        let keep = (pace * max_age.as_secs_f64()) as usize;
+        let surplus = line.len().saturating_sub(keep.max(1));
+        self.remove_newest(id, lane, surplus, Why::WouldWait, exits, |_| true) > 0
     }
 
-    /// The routes for which something waits.
-    pub fn active(&self) -> impl Iterator<Item = RouteId> {
-        let ids = (0..).map(RouteId).zip(&self.routes);
-        ids.filter(|(_, route)| !route.is_empty()).map(|(id, _)| id)
+    /// Parks up to `count` pushes that came by `from` and wait for a route: jobs whole, of the least important lane and
+    /// the newest first. Those stay that would expire before `delay` is over. Returns how many were parked.
+    pub fn park(
+        &mut self,
+        id: RouteId,
+        from: Lane,
+        count: usize,
+        delay: Duration,
+        now: Instant,
+        exits: &mut Vec<Exit>,
+    ) -> usize {
+        let ttl = self.routes[id.0 as usize].default_ttl;
+        let mut parked = 0;
+        for lane in Lane::ALL.into_iter().rev() {
+            let may_go = |run: &Run| run.came_by() == from && now + delay < run.envelope().deadline(ttl);
+            parked += self.remove_newest(id, lane, count - parked.min(count), Why::Parked { delay }, exits, may_go);
+        }
+        parked
+    }
+
+    fn remove(&mut self, id: RouteId, lane: Lane, why: Why, exits: &mut Vec<Exit>, leaves: impl Fn(&Envelope) -> bool) {
+        let Self { routes, slots, waiting_from, .. } = self;
+        let Route { lines, held, .. } = &mut routes[id.0 as usize];
+        lines[lane.index()].take_where(slots, leaves, |push| leave(push, why, held, waiting_from, exits));
+    }
+
+    fn remove_newest(
+        &mut self,
+        id: RouteId,
+        lane: Lane,
+        count: usize,
+        why: Why,
+        exits: &mut Vec<Exit>,
+        may_go: impl Fn(&Run) -> bool,
+    ) -> usize {
+        let Self { routes, slots, waiting_from, .. } = self;
+        let Route { lines, held, .. } = &mut routes[id.0 as usize];
+        let before = held.iter().sum::<usize>();
+        let out = |push| leave(push, why, held, waiting_from, exits);
+        lines[lane.index()].take_newest(slots, count, may_go, out);
+        before - held.iter().sum::<usize>()
+    }
+
+    /// Takes everything out, to be returned to where it came from.
+    pub fn clear(&mut self, exits: &mut Vec<Exit>) {
+        for route in &mut self.routes {
+            for line in &mut route.lines {
+                line.clear(&mut self.slots, |push| exits.push(Exit { push, why: Why::Returned }));
+            }
+            route.held = [0; 3];
+        }
+        self.waiting_from = [0; 3];
+        self.slots.clear();
+    }
+
+    /// Whether anything waits for a route.
+    #[must_use]
+    pub fn waits_for(&self, route: RouteId) -> bool {
+        self.routes[route.0 as usize].held.iter().any(|held| *held > 0)
+    }
+
+    /// Pushes waiting for a route that came by this lane's queue.
+    #[must_use]
+    pub fn held(&self, route: RouteId, from: Lane) -> usize {
+        self.routes[route.0 as usize].held[from.index()]
+    }
+
+    /// Pushes of a route that ever left for the provider.
+    #[must_use]
+    pub fn taken(&self, route: RouteId) -> u64 {
+        self.routes[route.0 as usize].taken
     }
 
     /// Pushes waiting that came by this lane's queue: what the queue's window is measured by.
     #[must_use]
-    pub fn waiting_from(&self, lane: Lane) -> usize {
-        self.waiting_by_origin[lane.index()]
+    pub const fn waiting_from(&self, lane: Lane) -> usize {
+        self.waiting_from[lane.index()]
     }
 
     /// Pushes waiting for `route` in `lane`, and when the oldest of them was accepted.
     #[must_use]
     pub fn line(&self, route: RouteId, lane: Lane) -> (usize, Option<Instant>) {
         let line = &self.routes[route.0 as usize].lines[lane.index()];
-        (line.len(), line.front().map(|push| push.envelope.origin.accepted))
+        (line.len(), line.oldest())
     }
 
-    /// How many routes there are.
-    #[must_use]
-    pub fn route_count(&self) -> usize {
-        self.routes.len()
+    /// All routes.
+    pub fn ids(&self) -> impl Iterator<Item = RouteId> + use<> {
+        let count = u32::try_from(self.routes.len()).expect("routes are numbered so");
+        (0..count).map(RouteId)
     }
+}
+
+/// Notes that a push has left its line, and gives it its exit: `Returned`, if its source has taken its job back.
+fn leave(push: Push, why: Why, held: &mut [usize; 3], waiting_from: &mut [usize; 3], exits: &mut Vec<Exit>) {
+    let lane = push.envelope.origin.lane.index();
+    held[lane] -= 1;
+    waiting_from[lane] -= 1;
+    let why = if push.envelope.is_live() { why } else { Why::Returned };
+    exits.push(Exit { push, why });
 }

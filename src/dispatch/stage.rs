@@ -1,7 +1,7 @@
 //! The task that owns the lanes.
 //!
 //! One loop: serve what routes ask for, say upstream what is wanted, then wait for whichever comes first: jobs, demand,
-//! a second's sweep for expired pushes, or the end.
+//! a look for overload and starvation, a second's sweep for expired pushes, or the end.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -10,13 +10,15 @@ use futures::future::poll_fn;
 use tokio::sync::{Notify, mpsc};
 use tokio_util::sync::CancellationToken;
 
-use super::{Exit, LaneSettings, Lanes, Window};
+use super::{Exit, Isolation, LaneSettings, Lanes, Parking, Window};
 use crate::job::{Envelope, Lane, MemoryBudget, Push, RouteId};
 use crate::stage::{Inlet, Outlet};
 use crate::telemetry::{Metrics, RouteLabel};
 
 /// How often waiting pushes are looked over for expired ones, and gauges are written.
 const SWEEP: Duration = Duration::from_secs(1);
+/// How often it is looked whether a lane must shed, or a route's pushes be parked.
+const LOOK: Duration = Duration::from_millis(100);
 
 /// The way to one route's delivery.
 pub struct RouteDoor {
@@ -51,6 +53,8 @@ pub async fn run(dispatch: Dispatch, stop: CancellationToken) {
     let mut desk = Desk::new(dispatch);
     let mut sweep = tokio::time::interval(SWEEP);
     sweep.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    let mut look = tokio::time::interval(LOOK);
+    look.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {
         desk.serve(Instant::now());
         desk.ask();
@@ -65,6 +69,7 @@ pub async fn run(dispatch: Dispatch, stop: CancellationToken) {
                 None => drop(desk.inlets.remove(nth)),
             },
             () = doorbell.notified() => {}
+            _ = look.tick() => desk.look(Instant::now()),
             _ = sweep.tick() => desk.sweep(Instant::now()),
         }
     }
@@ -86,11 +91,14 @@ async fn next_jobs(inlets: &mut [(Lane, Inlet<Arc<Envelope>>)]) -> (usize, Optio
 
 struct Desk {
     lanes: Lanes,
+    isolation: Isolation,
     windows: [Window; 3],
     inlets: Vec<(Lane, Inlet<Arc<Envelope>>)>,
     routes: Vec<RouteDoor>,
     doorbell: Arc<Notify>,
     leaving: Vec<Exit>,
+    /// By route, whether it asks; kept for its memory.
+    asking: Vec<bool>,
     exits: mpsc::Sender<Vec<Exit>>,
     memory: Arc<MemoryBudget>,
     metrics: Arc<Metrics>,
@@ -98,15 +106,17 @@ struct Desk {
 
 impl Desk {
     fn new(dispatch: Dispatch) -> Self {
-        let weights = [0, 1, 2].map(|lane| dispatch.lanes[lane].weight);
-        let windows = [0, 1, 2].map(|lane| Window::new(dispatch.lanes[lane].max_waiting as usize));
+        let now = Instant::now();
+        let windows = dispatch.lanes.each_ref().map(|lane| Window::new(lane.max_waiting as usize));
         Self {
-            lanes: Lanes::new(weights, dispatch.routes.iter().map(|route| route.default_ttl)),
+            lanes: Lanes::new(&dispatch.lanes, dispatch.routes.iter().map(|route| route.default_ttl), now),
+            isolation: Isolation::new(dispatch.routes.len(), now),
             windows,
             inlets: dispatch.inlets,
             routes: dispatch.routes,
             doorbell: dispatch.doorbell,
             leaving: Vec::new(),
+            asking: Vec::new(),
             exits: dispatch.exits,
             memory: dispatch.memory,
             metrics: dispatch.metrics,
@@ -114,22 +124,21 @@ impl Desk {
     }
 
     fn admit(&mut self, inlet: usize, jobs: Vec<Arc<Envelope>>, now: Instant) {
-        let window = &mut self.windows[self.inlets[inlet].0.index()];
+        let lane = self.inlets[inlet].0;
+        self.isolation.refilled(lane);
         for job in jobs {
-            window.note(job.push_count());
+            self.windows[lane.index()].note(job.push_count());
             job.charge_to(&self.memory);
-            for push in job.pushes() {
-                if let Err(exit) = self.lanes.admit(push, now) {
-                    self.leaving.push(exit);
-                }
-            }
+            self.lanes.admit(&job, now, &mut self.leaving);
         }
     }
 
     /// Gives every route what it asks for, as far as it waits here.
     fn serve(&mut self, now: Instant) {
-        let active: Vec<RouteId> = self.lanes.active().collect();
-        for id in active {
+        for id in self.lanes.ids() {
+            if !self.lanes.waits_for(id) {
+                continue;
+            }
             let outlet = &mut self.routes[id.0 as usize].outlet;
             if !outlet.has_slot() || outlet.demand() == 0 {
                 continue;
@@ -145,9 +154,34 @@ impl Desk {
     /// Says upstream how many jobs are wanted.
     fn ask(&self) {
         for (lane, inlet) in &self.inlets {
-            let window = &self.windows[lane.index()];
-            inlet.want(self.memory.cap(window.demand(self.lanes.waiting_from(*lane))));
+            inlet.want(self.wanted(*lane));
         }
+    }
+
+    fn wanted(&self, lane: Lane) -> usize {
+        self.memory.cap(self.windows[lane.index()].demand(self.lanes.waiting_from(lane)))
+    }
+
+    /// Sheds and parks, where there is need.
+    fn look(&mut self, now: Instant) {
+        self.lanes.shed(now, &mut self.leaving);
+        let mut full = Lane::ALL.map(|lane| self.wanted(lane) == 0);
+        for (lane, inlet) in &self.inlets {
+            full[lane.index()] |= inlet.is_exhausted();
+        }
+        let mut asking = std::mem::take(&mut self.asking);
+        asking.clear();
+        asking.extend(self.routes.iter_mut().map(|route| route.outlet.demand() > 0));
+        for Parking { route, from, count, delay } in
+            self.isolation.look(&self.lanes, |id| asking[id.0 as usize], full, now)
+        {
+            let parked = self.lanes.park(route, from, count, delay, now, &mut self.leaving);
+            let label = &self.routes[route.0 as usize].label;
+            if parked > 0 {
+                tracing::debug!(route = %label, lane = %from, parked, ?delay, "blocked while others starve: parked");
+            }
+        }
+        self.asking = asking;
     }
 
     fn sweep(&mut self, now: Instant) {

@@ -27,7 +27,12 @@ impl From<Exit> for Resolution {
         let Exit { push, why } = exit;
         let (kind, reason): (_, Cow<'static, str>) = match why {
             Why::Returned => return Resolution::Returned(push),
+            Why::Parked { delay } => return Resolution::Later { push, delay },
             Why::Expired => (OutcomeKind::Expired, "ttl_passed".into()),
+            Why::WouldExpire => (OutcomeKind::Expired, "would_expire".into()),
+            Why::Collapsed => (OutcomeKind::Collapsed, "replaced".into()),
+            Why::TooOld => (OutcomeKind::Shed, "too_old".into()),
+            Why::WouldWait => (OutcomeKind::Shed, "overload".into()),
             Why::Exhausted => (OutcomeKind::Failed, "too_many_deliveries".into()),
             Why::NoRoute => (OutcomeKind::Rejected, "no_route".into()),
             Why::BadTarget => (OutcomeKind::Rejected, bad_target(push.target())),

@@ -8,7 +8,7 @@
 //! Lowering the limit can cross with a chunk that is on its way; the consumer sees at most what it had asked for before.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::task::{Context, Poll};
 
 use tokio::sync::{Notify, mpsc};
@@ -21,6 +21,8 @@ struct Shared {
     limit: AtomicU64,
     /// Rung when the limit changes or the consumer leaves.
     doorbell: Arc<Notify>,
+    /// Whether the producer can't give more before something of what it gave is done with.
+    exhausted: AtomicBool,
 }
 
 /// The other end is gone.
@@ -47,7 +49,7 @@ pub struct Inlet<T> {
 /// same one and wait on it once. Demand starts at 0.
 #[must_use]
 pub fn link<T>(doorbell: Arc<Notify>) -> (Outlet<T>, Inlet<T>) {
-    let shared = Arc::new(Shared { limit: AtomicU64::new(0), doorbell });
+    let shared = Arc::new(Shared { limit: AtomicU64::new(0), doorbell, exhausted: AtomicBool::new(false) });
     let (sender, receiver) = mpsc::channel(CHUNKS);
     let outlet = Outlet { shared: Arc::clone(&shared), chunks: sender, sent: 0, seen: 0 };
     let inlet = Inlet { shared, chunks: receiver, received: 0 };
@@ -77,6 +79,12 @@ impl<T> Outlet<T> {
     #[must_use]
     pub fn doorbell(&self) -> Arc<Notify> {
         Arc::clone(&self.shared.doorbell)
+    }
+
+    /// Says whether, in spite of demand, nothing more can come before something of what was sent is done with: a bound
+    /// of the producer's own is reached. Nobody is woken by it.
+    pub fn exhausted(&self, exhausted: bool) {
+        self.shared.exhausted.store(exhausted, Ordering::Relaxed);
     }
 
     /// Whether a chunk could be sent now without waiting.
@@ -161,6 +169,12 @@ impl<T> Inlet<T> {
     pub fn outstanding(&self) -> usize {
         let limit = self.shared.limit.load(Ordering::Acquire);
         usize::try_from(limit.saturating_sub(self.received)).unwrap_or(usize::MAX)
+    }
+
+    /// Whether the producer says that nothing more can come before something of what it sent is done with.
+    #[must_use]
+    pub fn is_exhausted(&self) -> bool {
+        self.shared.exhausted.load(Ordering::Relaxed)
     }
 
     /// The next chunk; `None` when the producer is gone and everything it sent was received. Cancel-safe.

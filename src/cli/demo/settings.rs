@@ -76,7 +76,7 @@ pub(super) fn settings(amqp: &AmqpSettings, simulator: &Simulator) -> Settings {
             file: None,
             webhook: None,
         },
-        lanes: [16, 4, 1].map(|weight| LaneSettings { weight, max_waiting: 20_000 }),
+        lanes: [16, 4, 1].map(LaneSettings::weighing),
         apps: APPS.map(|name| AppSettings { name: name.to_owned(), routes: routes() }).to_vec(),
     }
 }

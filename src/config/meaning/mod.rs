@@ -18,7 +18,7 @@ use super::report::Report;
 use super::section::{Entry, Section};
 use super::tree::Span;
 use super::value::Value;
-use crate::dispatch::LaneSettings;
+use crate::dispatch::{LaneSettings, OnOverload};
 use crate::job::Lane;
 use crate::pipeline::{LimitSettings, Settings};
 
@@ -41,7 +41,7 @@ impl Meaning<'_> {
         }
         let outcomes = self.outcomes(root.always("outcomes"), amqp.is_some());
         let lanes = root.always("lanes");
-        let lanes = Lane::ALL.map(|lane| lane_settings(lanes.always(lane.as_str())));
+        let lanes = Lane::ALL.map(|lane| self.lane(lanes.always(lane.as_str())));
         let apps = self.apps(root);
         let amqp = match amqp {
             None => None,
@@ -55,6 +55,28 @@ impl Meaning<'_> {
             outcomes: outcomes?,
             lanes: [high?, normal?, low?],
             apps: apps?,
+        })
+    }
+
+    fn lane(&mut self, section: &Section) -> Option<LaneSettings> {
+        let word = section.text("on_overload");
+        let on_overload = OnOverload::ALL.into_iter().find(|policy| word.as_deref() == Some(policy.as_str()));
+        let (max_age, entry) = (section.entry("max_age"), section.entry("on_overload"));
+        if on_overload.is_some_and(|policy| policy != OnOverload::Wait) && max_age.value.is_none() && !max_age.refused {
+            let trouble =
+                ("sheds by age, and there is no max_age".to_owned(), format!("add max_age to [{}]", section.path));
+            self.wrong(entry, trouble);
+            return None;
+        }
+        if on_overload == Some(OnOverload::Wait) && !entry.refused && max_age.value.is_some() {
+            let remedy = "set on_overload to \"shed_oldest\" or \"shed_newest\", or leave max_age out";
+            self.doubt(max_age, "has no effect while on_overload is \"wait\"", remedy);
+        }
+        Some(LaneSettings {
+            weight: section.whole("weight")?,
+            max_waiting: section.whole("max_waiting")?,
+            max_age: section.duration("max_age"),
+            on_overload: on_overload?,
         })
     }
 
@@ -166,8 +188,4 @@ fn limits(section: &Section) -> Option<LimitSettings> {
         _ => unreachable!("the table of keys says that it is a size"),
     };
     Some(LimitSettings { memory, drain_timeout: section.duration("drain_timeout")? })
-}
-
-fn lane_settings(section: &Section) -> Option<LaneSettings> {
-    Some(LaneSettings { weight: section.whole("weight")?, max_waiting: section.whole("max_waiting")? })
 }

@@ -69,6 +69,7 @@ pub(super) async fn feed(
     let mut feed = Feed::new(feeding, hands, channel);
     let end = feed.run(lost).await;
     feed.receipts.lose();
+    feed.say_full(false);
     feed.report(Instant::now());
     let receipts = Arc::clone(&feed.receipts);
     feed.hands.lose(receipts);
@@ -92,6 +93,8 @@ struct Feed<'a> {
     /// Dead letters on their way, at most one for each delivery; each yields the tag to ack.
     dying: FuturesUnordered<BoxFuture<'static, u64>>,
     draining: bool,
+    /// Whether the gate was told that the window is full.
+    full: bool,
     seldom: Seldom,
 }
 
@@ -132,6 +135,7 @@ impl<'a> Feed<'a> {
             ready: Vec::new(),
             dying: FuturesUnordered::new(),
             draining: false,
+            full: false,
             seldom: Seldom::new(),
         }
     }
@@ -182,9 +186,17 @@ impl<'a> Feed<'a> {
             let change = self.window.adjust(self.load(), now);
             self.change(change).await?;
         }
+        self.say_full(!self.draining && self.window.is_full(self.load()));
         self.ack(false).await?;
         self.report(Instant::now());
         Ok(())
+    }
+
+    fn say_full(&mut self, full: bool) {
+        if full != self.full {
+            self.full = full;
+            self.feeding.gate.exhausted(full);
+        }
     }
 
     fn load(&self) -> Load {

@@ -4,6 +4,7 @@
 //! each consumed by its own task. The gate lets these take turns: `try_send` never waits, so the lock around the
 //! outlet is held for the moving of a few pointers. The [`Bell`] passes every ring on to all of them.
 
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::sync::{Notify, watch};
@@ -16,12 +17,14 @@ use crate::stage::{Closed, Outlet};
 pub(super) struct Gate {
     outlet: Mutex<Outlet<Arc<Envelope>>>,
     queues: usize,
+    /// How many of the queues have their window full.
+    exhausted: AtomicUsize,
 }
 
 impl Gate {
     /// A gate for so many queues.
     pub(super) fn new(outlet: Outlet<Arc<Envelope>>, queues: usize) -> Self {
-        Self { outlet: Mutex::new(outlet), queues: queues.max(1) }
+        Self { outlet: Mutex::new(outlet), queues: queues.max(1), exhausted: AtomicUsize::new(0) }
     }
 
     /// One queue's share of what is wanted.
@@ -37,6 +40,12 @@ impl Gate {
     /// See [`Outlet::try_send`].
     pub(super) fn try_send(&self, jobs: &mut Vec<Arc<Envelope>>) -> Result<usize, Closed<()>> {
         self.outlet().try_send(jobs)
+    }
+
+    /// One queue's window has become full, or has room again. To be called when that changes.
+    pub(super) fn exhausted(&self, is: bool) {
+        let others = if is { self.exhausted.fetch_add(1, Relaxed) } else { self.exhausted.fetch_sub(1, Relaxed) - 1 };
+        self.outlet().exhausted(is || others > 0);
     }
 
     fn outlet(&self) -> std::sync::MutexGuard<'_, Outlet<Arc<Envelope>>> {

@@ -126,6 +126,12 @@ impl Window {
         change
     }
 
+    /// Whether more is wanted than the window lets through, until something is settled.
+    pub(super) fn is_full(&self, load: Load) -> bool {
+        let size = if self.current == 0 { self.ceiling } else { self.current };
+        load.demand > load.waiting && load.held + load.waiting >= usize::from(size)
+    }
+
     /// When [`adjust`](Self::adjust) may decide otherwise without anything happening.
     pub(super) fn due(&self) -> Option<Instant> {
         let shrink = self.low_since.map(|since| since + SHRINK_AFTER);
@@ -224,6 +230,15 @@ mod tests {
         let busy = Load { demand: 100, held: 9, waiting: 0, older: 9, fit: 50_000 };
         assert_eq!(window.adjust(busy, now), Change::Keep);
         assert_eq!(window.adjust(Load { older: 8, ..busy }, now), Change::Consume(128));
+    }
+
+    #[test]
+    fn it_is_full_when_more_is_wanted_than_it_lets_through() {
+        let mut window = Window::new(2000, 2000);
+        window.adjust(load(100, 0), Instant::now());
+        assert!(!window.is_full(load(100, 31)));
+        assert!(window.is_full(load(100, 32)));
+        assert!(!window.is_full(load(0, 32)), "nothing more is wanted");
     }
 
     #[test]
