@@ -39,6 +39,7 @@ async fn days_of_trouble() {
     let peer = Peer::connect(&broker.uri()).await;
     a_cut_connection_loses_nothing_and_acks_nothing_else(&broker, &peer).await;
     what_ended_is_not_handed_down_again_however_often_the_connection_is_cut(&broker, &peer).await;
+    of_a_job_that_is_partly_done_only_the_rest_comes_again(&broker).await;
     a_poison_message_is_recognised(&broker).await;
     a_deleted_queue_is_declared_again(&broker, &peer).await;
     a_topology_that_differs_is_explained(&broker, &peer).await;
@@ -130,6 +131,33 @@ async fn what_ended_is_not_handed_down_again_however_often_the_connection_is_cut
     stub.source.close().await;
     assert_eq!(peer.depth("often.jobs.low").await, Some(0));
     println!("{JOBS} jobs, {cuts} cuts, {late} ended late: each handed down once");
+}
+
+async fn of_a_job_that_is_partly_done_only_the_rest_comes_again(broker: &Broker) {
+    let relay = Relay::to(broker.port()).await;
+    let mut stub = Stub::start(AmqpSettings { prefix: "partly".into(), ..settings(&relay.uri()) });
+    stub.until("consuming", consuming).await;
+    let body = br#"{"id":"wide","app":"chat","to":[{"fcm":"a"},{"fcm":"b"},{"fcm":"c"}],"data":{"k":"v"}}"#;
+    let (publisher, names) = (stub.source.publisher(), stub.names());
+    publisher.connected().await.unwrap();
+    enqueue(&publisher, &names, Lane::High, "wide", body.as_slice().into()).await.unwrap();
+    let first = stub.take(Lane::High, 1).await;
+    let rest = [1, 2];
+    relay.cut();
+    stub.until("the connection is new", |status| status.generation > 1 && consuming(status)).await;
+    let receipt = &first[0].origin.receipt;
+    receipt.acknowledger.settle_except(receipt.tag, rest.to_vec());
+    let again = stub.take(Lane::High, 1).await;
+    assert_eq!(again[0].origin.selected.as_deref(), Some(&rest[..]));
+    // Let go unsent when the connection is lost anew: the same part comes, not the whole.
+    relay.cut();
+    drop(again);
+    stub.until("the connection is new", |status| status.generation > 2 && consuming(status)).await;
+    let again = stub.take(Lane::High, 1).await;
+    assert_eq!(again[0].origin.selected.as_deref(), Some(&rest[..]));
+    settle(&again);
+    stub.until("it is settled", |status| status.unsettled(Lane::High) == 0).await;
+    stub.source.close().await;
 }
 
 async fn a_poison_message_is_recognised(broker: &Broker) {

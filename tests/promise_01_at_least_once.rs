@@ -109,11 +109,11 @@ async fn promise_01_no_job_is_lost_when_the_broker_is_killed_10_times() {
 /// kills come before anything can be settled, so the first jobs of the queue are hit again and again.
 #[tokio::test(flavor = "multi_thread")]
 async fn promise_01_a_crash_loop_of_30_takes_no_innocent_job_for_poison() {
-    const JOBS: usize = 20_000;
+    const JOBS: usize = 8_000;
     const KILLS: u32 = 30;
     const WINDOW: u64 = 1_000;
     let mut settings = simulator();
-    let latency = Latency::Uniform { min: Duration::from_millis(300), max: Duration::from_millis(500) };
+    let latency = Latency::Uniform { min: Duration::from_millis(1000), max: Duration::from_millis(1500) };
     settings.apns.faults.latency = latency.clone();
     settings.fcm.faults.latency = latency;
     let world = World::start(settings).await;
@@ -127,7 +127,7 @@ async fn promise_01_a_crash_loop_of_30_takes_no_innocent_job_for_poison() {
         until("it has jobs in hand", MINUTE, || async { (queue().await["unsettled"].as_u64()? > 0).then_some(()) })
             .await;
         if kill % 2 == 1 {
-            tokio::time::sleep(Duration::from_millis(random.u64(300..1500))).await;
+            tokio::time::sleep(Duration::from_millis(random.u64(1500..3500))).await;
         }
         let status = served.status().await;
         widest = widest.max(status["sources"][0]["queues"][1]["prefetch"].as_u64().expect("a number"));

@@ -12,7 +12,12 @@
 //!
 //! How much: at most the window is held, and at most a window's worth of acks can be on the wire unread, because the broker
 //! counts those as unsettled and delivers no more; the double, because a consumer may have a predecessor. Both are
-//! remembered at a loss, so [`LOSSES`] in a row are.
+//! remembered at a loss, so [`LOSSES`] in a row are. Deliveries that wait for a fate are not charged to the memory budget:
+//! their jobs' first deliveries are still, and they are at most a window's too.
+//!
+//! What is not remembered: the attempts that were made of a part that comes again (it starts with those its message names),
+//! and anything at all after the process's death. Several processes on one queue do not know of each other: what one had
+//! under way when its connection was lost, another may get, and send.
 
 use std::collections::{HashMap, VecDeque};
 use std::hash::RandomState;

@@ -13,7 +13,8 @@
 //!   4.3); but not for ever, because the broker closes a channel that holds a message for 30 minutes
 //!   (`consumer_timeout`), and with it all that the pipeline holds would come again.
 //! - cut at once, by way of off, when memory has room for half of it only (large jobs came): what is out counts, so
-//!   nothing more comes until enough of it is settled. What was asked for before can't be withdrawn.
+//!   nothing more comes until enough of it is settled. What was asked for before can't be withdrawn: after a sudden
+//!   turn from small jobs to large ones, one old window of large ones can come, whatever the memory.
 //!
 //! Probation: a new channel starts with [`PROBATION`] and may double with each window that was settled. A process
 //! that a job kills at once redelivers 32 jobs each time, not 2,000, so a crash loop does not carry innocent jobs over
