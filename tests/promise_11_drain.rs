@@ -114,3 +114,25 @@ async fn promise_11_a_sink_that_hangs_does_not_hang_the_drain() {
     })
     .await;
 }
+
+/// At full speed thousands of acks are on their way when the signal comes; each must have arrived before the channel closes.
+#[tokio::test(flavor = "multi_thread")]
+async fn promise_11_acks_arrive_before_the_channel_closes() {
+    let world = loaded(Duration::from_millis(5)).await;
+    let config = world.config("");
+    let mut accepted = 0;
+    for drain in 1..=6 {
+        let mut served = Served::start(&config).await;
+        until("it is at full speed", MINUTE, || async {
+            let ledger = world.simulator.ledger().await;
+            (ledger.apns.accepted + ledger.fcm.accepted >= accepted + 2_500).then_some(())
+        })
+        .await;
+        served.terminate();
+        assert_eq!(served.ended(MINUTE).await, 0);
+        let ledger = world.simulator.ledger().await;
+        accepted = ledger.apns.accepted + ledger.fcm.accepted;
+        let left = u64::from(world.depth("tidegate.jobs.normal").await);
+        assert_eq!(accepted + left, JOBS as u64, "drain {drain}: what was accepted and is still in the queue is sent again");
+    }
+}
