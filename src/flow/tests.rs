@@ -491,4 +491,39 @@ proptest! {
             prop_assert!(waiting || probe >= now + SEC);
         }
     }
+
+    /// A refused device waits at least as long as it was told to, at most ten minutes, and nobody else does.
+    #[test]
+    fn flow_3_1_a_device_waits_within_bounds(steps in prop::collection::vec((0_u64..900_000, 0_u8..3, any::<bool>()), 1..100)) {
+        let mut now = Instant::now() + 100 * SEC;
+        let mut devices: Throttle<u8> = Throttle::default();
+        for (millis, device, accept) in steps {
+            now += Duration::from_millis(millis);
+            let others: Vec<_> = (0..3).filter(|other| *other != device).map(|other| devices.until(other, now)).collect();
+            if accept {
+                devices.accepted(device, now);
+            } else {
+                devices.refused(device, 5 * SEC, now, now);
+                let until = devices.until(device, now).expect("it waits");
+                prop_assert!(until >= now + 5 * SEC && until <= now + 600 * SEC);
+            }
+            let after: Vec<_> = (0..3).filter(|other| *other != device).map(|other| devices.until(other, now)).collect();
+            prop_assert_eq!(others, after);
+        }
+    }
+
+    /// A death is held only while the guard is closed, and only the dead are held.
+    #[test]
+    fn flow_3_9_only_the_dead_are_held(steps in prop::collection::vec((0_u64..200, 0_u8..10), 1..3_000)) {
+        let mut now = Instant::now() + 100 * SEC;
+        let mut guard = MassDeath::new(0.5);
+        for (millis, kind) in steps {
+            now += Duration::from_millis(millis);
+            let life = match kind { 0..6 => Life::Dead, 6 => Life::Unknown, _ => Life::Alive };
+            let ruling = guard.note(life, now, 0.5, now);
+            let held = ruling == Ruling::Held;
+            prop_assert!(!held || life == Life::Dead);
+            prop_assert_eq!(held, life == Life::Dead && guard.circuit().state(now) != CircuitState::Closed);
+        }
+    }
 }

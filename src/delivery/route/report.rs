@@ -1,12 +1,13 @@
 //! What a route tells of itself: logs for what an operator must know, status and gauges for the rest.
 
+use std::time::Instant;
+
 use super::{Route, now};
 use crate::delivery::{Halt, RouteState, RouteStatus};
 use crate::job::Push;
 use crate::provider::Credential;
 use crate::telemetry::RouteGauges;
 use crate::verdict::{Fate, Reason, RouteEffect, Verdict};
-use std::time::Instant;
 
 impl Route {
     /// Says what an operator must know.
@@ -30,7 +31,6 @@ impl Route {
                 tracing::debug!(route = %self.label, reason, ?pause, "the provider asks for a pause");
             }
             _ if matches!(verdict.fate, Fate::Accepted { .. }) && self.trouble.is_some() => {
-                tracing::info!(route = %self.label, "route in use again");
                 self.trouble = None;
             }
             _ => {}
