@@ -2,7 +2,7 @@
 //!
 //! A source has a window: so many jobs may be out unsettled, so many pushes may wait. A route that does not move keeps
 //! what it has of that window, takes a part of whatever comes, and at last has all of it: the other routes' jobs stand in
-//! the same queue behind, and nobody asks for them. Then, and only then, what it holds beyond its share is *parked*: kept
+//! the same queue behind, and nobody asks for them. Then, and only then, what it holds beyond a small share is *parked*: kept
 //! durably by the source (for RabbitMQ: in a retry queue), no attempt counted, its window given back. All of this must
 //! hold:
 //!

@@ -21,6 +21,9 @@ pub(super) struct Run {
     slots: Option<Vec<u32>>,
 }
 
+/// A line's entry, whether its job has one target or 1,000.
+const _: () = assert!(size_of::<Run>() <= 40);
+
 impl Run {
     /// The `left` (at least 1) pushes of a job that go to `provider`.
     pub(super) fn lazy(envelope: Arc<Envelope>, provider: Provider, left: u16) -> Self {

@@ -123,4 +123,35 @@ proptest! {
         prop_assert_eq!(seen.left.len(), admitted);
         prop_assert!(seen.left.values().all(|times| *times == 1));
     }
+
+    /// FLOW.md 2.1, whatever the weights and however much is asked for at a time: while all lanes have something to send,
+    /// each gets its weight's share of every round, and nobody gets more than was asked for.
+    #[test]
+    fn flow_2_1_shares_are_those_of_the_weights(
+        weights in prop::array::uniform3(1..40_u32),
+        asks in prop::collection::vec(1..50_usize, 1..40),
+        wide in prop::array::uniform3(any::<bool>()),
+    ) {
+        let now = Instant::now();
+        let mut lanes = Lanes::new(&weights.map(LaneSettings::weighing), [HOUR, HOUR], now);
+        for lane in Lane::ALL {
+            let targets = if wide[lane.index()] { 1_000 } else { 1 };
+            for tag in 0..2_000 / targets {
+                admit(&mut lanes, &draft(tag as u64, targets).lane(lane).seal(), now);
+            }
+        }
+        let mut sent = [0_usize; 3];
+        for ask in asks {
+            let taken = take(&mut lanes, APNS, ask, now);
+            prop_assert_eq!(taken.len(), ask);
+            taken.iter().for_each(|lane| sent[lane.index()] += 1);
+            let total: usize = sent.iter().sum();
+            let round = weights.iter().sum::<u32>() as usize;
+            for lane in Lane::ALL {
+                let weight = weights[lane.index()] as usize;
+                let (least, most) = (total / round * weight, total.div_ceil(round) * weight);
+                prop_assert!((least..=most).contains(&sent[lane.index()]), "{lane}: {sent:?} of {weights:?}");
+            }
+        }
+    }
 }
