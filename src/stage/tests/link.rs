@@ -2,7 +2,7 @@ use std::sync::Arc;
 
 use tokio::sync::Notify;
 
-use super::{Closed, Inlet, Outlet, link};
+use super::super::{Closed, Inlet, Outlet, link};
 
 fn pair() -> (Outlet<u32>, Inlet<u32>) {
     link(Arc::new(Notify::new()))
