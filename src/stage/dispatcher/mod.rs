@@ -17,6 +17,8 @@ mod partition;
 
 pub use broadcast::Broadcast;
 pub use greatest::Greatest;
+#[cfg(test)]
+pub(super) use greatest::shares;
 pub use partition::Partition;
 
 use std::sync::Arc;
