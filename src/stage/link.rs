@@ -106,8 +106,7 @@ pub fn link<T>(doorbell: Arc<Notify>) -> (Outlet<T>, Inlet<T>) {
     let shared = Arc::new(Shared { limit: AtomicU64::new(0), crashed: AtomicBool::new(false), doorbell });
     let (sender, receiver) = mpsc::channel(CHUNKS);
     let (home, returns) = oneshot::channel();
-    let outlet =
-        Outlet { shared: Arc::clone(&shared), parcels: sender, returns, sent: 0, seen: 0, owed: Vec::new() };
+    let outlet = Outlet { shared: Arc::clone(&shared), parcels: sender, returns, sent: 0, seen: 0, owed: Vec::new() };
     let last_ring = LastRing(Arc::clone(&shared));
     let inlet = Inlet { parcels: receiver, returns: home, shared, received: 0, _last_ring: last_ring };
     (outlet, inlet)

@@ -1,5 +1,5 @@
-use super::NONE;
 use super::super::{Buffer, Keep, Marker};
+use super::NONE;
 
 /// FLOW.md 1.5: keep first.
 #[test]

@@ -138,7 +138,11 @@ async fn after_the_end(cancel: Cancel, crashed: bool) -> Option<Over> {
         (goes_on, intake.over())
     });
     quiet().await;
-    if crashed { outlet.crash() } else { drop(outlet) }
+    if crashed {
+        outlet.crash()
+    } else {
+        drop(outlet)
+    }
     quiet().await;
     let gone = other.is_closed();
     if !gone {
