@@ -220,6 +220,8 @@ impl<D: Dispatcher, O: FnMut(Vec<D::Event>)> Desk<D, O> {
             return Some(End::Deserted);
         }
         tokio::select! {
+            // An order holds before whatever is asked after it.
+            biased;
             order = self.orders.recv(), if self.open => match order {
                 Some(Order::With(what)) => what(&mut self.dispatcher),
                 Some(Order::Hold(held)) => asks.hold(held),
