@@ -133,6 +133,10 @@ async fn promise_11_acks_arrive_before_the_channel_closes() {
         let ledger = world.simulator.ledger().await;
         accepted = ledger.apns.accepted + ledger.fcm.accepted;
         let left = u64::from(world.depth("tidegate.jobs.normal").await);
-        assert_eq!(accepted + left, JOBS as u64, "drain {drain}: what was accepted and is still in the queue is sent again");
+        assert_eq!(
+            accepted + left,
+            JOBS as u64,
+            "drain {drain}: what was accepted and is still in the queue is sent again"
+        );
     }
 }

@@ -208,7 +208,7 @@ impl Gate {
         let health = if again_lost { Health::Silent } else { health(verdict) };
         self.breaker.note(health, sent_at, sample, now);
         match (&verdict.fate, verdict.route) {
-            (Fate::Accepted { .. }, _) => self.circuit.mended(),
+            (Fate::Accepted { .. }, _) if self.circuit.heeds(sent_at) => self.circuit.mended(),
             (_, RouteEffect::Park) => self.circuit.broken(sample, now),
             (_, RouteEffect::Slow { pause: Some(pause) }) => {
                 // A little later than told, each time by another span: a fleet of us must not return as one.

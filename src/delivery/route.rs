@@ -82,7 +82,10 @@ pub async fn run(delivery: Delivery, stop: CancellationToken, abandon: Cancellat
                 route.credential(&state);
             }
             () = sleep_until(wake) => {}
-            _ = tick.tick() => route.show(),
+            _ = tick.tick() => {
+                route.sweep(self::now());
+                route.show();
+            }
         }
     }
     route.drain(abandon).await;
@@ -141,6 +144,8 @@ struct Route {
     attempts: u64,
     retries: u64,
     put_off: u64,
+    /// What was said when.
+    said: report::Said,
     draining: bool,
 }
 
@@ -169,6 +174,7 @@ impl Route {
             attempts: 0,
             retries: 0,
             put_off: 0,
+            said: report::Said::default(),
             draining: false,
         }
     }
@@ -286,7 +292,7 @@ impl Route {
 
     fn answer(&mut self, mut push: Push, finished: Finished, now: Instant) {
         let verdict = match &finished.result {
-            Ok(answer) => self.protocol.verdict(answer),
+            Ok(answer) => self.protocol.verdict(&push, answer),
             Err(failure) => failure.verdict(),
         };
         self.metrics.attempt(self.label.provider, finished.round_trip);

@@ -95,6 +95,17 @@ impl Shelf {
         self.waiting.is_empty()
     }
 
+    /// Takes off those whose moment has come and of which `leaves` is true.
+    pub fn take_if(&mut self, now: Instant, leaves: impl Fn(&Push) -> bool) -> Vec<Push> {
+        if !self.has_due(now) {
+            return Vec::new();
+        }
+        let gone = |entry: &Entry| entry.due <= now && leaves(&entry.push);
+        let (gone, staying) = self.waiting.drain().partition::<Vec<_>, _>(|Reverse(entry)| gone(entry));
+        self.waiting = staying.into();
+        gone.into_iter().map(|Reverse(entry)| entry.push).collect()
+    }
+
     /// Takes all off.
     pub fn clear(&mut self) -> impl Iterator<Item = Push> {
         std::mem::take(&mut self.waiting).into_vec().into_iter().map(|Reverse(entry)| entry.push)

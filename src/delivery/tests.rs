@@ -143,6 +143,9 @@ fn flow_3_8_a_broken_credential_closes_it_until_a_probe_is_accepted_or_the_crede
     let probe = gate.next_at(now).expect("a probe will go");
     assert_eq!((gate.room(0, probe), gate.room(1, probe), gate.wanted(0, 9, probe)), (1, 0, 1));
     let _ = note(&mut gate, &accepted(), 1, 0.0, probe);
+    assert_eq!(gate.circuit(probe), CircuitState::HalfOpen, "what was sent before it opened says nothing");
+    let probe = probe + 10 * MS;
+    let _ = note(&mut gate, &accepted(), 1, 0.0, probe);
     assert_eq!(gate.circuit(probe), CircuitState::Closed);
     gate.park(probe);
     gate.credential(false, probe);

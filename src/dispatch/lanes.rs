@@ -17,11 +17,14 @@ use super::run::{Run, goes_to, nth_index};
 use super::shed::{Policy, Shedder};
 use super::slots::{Placed, Slots};
 use super::{Exit, LaneSettings, OnOverload, Why};
-use crate::job::{Envelope, Lane, Provider, Push, RouteId};
+use crate::job::{Envelope, Lane, MAX_HELD, Provider, Push, RouteId};
 
 /// How many times as long as a line needs, at its best pace, a push's time to live must be too short for it to be turned
 /// away at once: what is wrongly turned away is lost, what is wrongly let in only waits.
 const SAFETY: f64 = 2.0;
+
+/// How long a job stays away that was held too long.
+const AFTER_HELD: Duration = Duration::from_secs(60);
 
 /// All that waits.
 pub struct Lanes {
@@ -222,13 +225,16 @@ impl Lanes {
         taken
     }
 
-    /// Takes out all whose time has passed, wherever they stand, and those whose source has taken their job back;
+    /// Takes out all whose time has passed, wherever they stand, those whose source has taken their job back, and those
+    /// that have been held for too long ([`MAX_HELD`]): they are put off durably;
     /// and measures how fast the lines move. To be called about once a second.
     pub fn sweep(&mut self, now: Instant, exits: &mut Vec<Exit>) {
         for id in self.ids() {
             let ttl = self.routes[id.0 as usize].default_ttl;
             for lane in Lane::ALL {
                 self.remove(id, lane, Why::Expired, exits, |job| !job.is_live() || now >= job.deadline(ttl));
+                let held_too_long = |job: &Envelope| now.saturating_duration_since(job.taken) >= MAX_HELD;
+                self.remove(id, lane, Why::Parked { delay: AFTER_HELD }, exits, held_too_long);
                 let route = &mut self.routes[id.0 as usize];
                 let waiting = route.lines[lane.index()].len();
                 route.drains[lane.index()].measure(waiting, now);

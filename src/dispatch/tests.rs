@@ -10,7 +10,7 @@ mod spread;
 
 use super::{Exit, LaneSettings, Lanes, Why, Window};
 use crate::job::fixture::{Remembers, draft};
-use crate::job::{BadTarget, Envelope, Lane, Provider, RouteId, Target};
+use crate::job::{BadTarget, Envelope, Lane, MAX_HELD, Provider, RouteId, Target};
 
 const HOUR: Duration = Duration::from_secs(3600);
 const APNS: RouteId = RouteId(0);
@@ -237,4 +237,17 @@ fn what_the_source_took_back_is_returned_unsent() {
     );
     assert_eq!(exits.iter().map(|exit| exit.why).collect::<Vec<_>>(), [Why::Returned; 3], "and its source is told");
     assert_eq!(lanes.waiting_from(Lane::Normal), 0);
+}
+
+/// Before RabbitMQ loses patience with a consumer that does not ack (30 minutes), what is held goes back, durably.
+#[test]
+fn what_is_held_for_ten_minutes_is_put_off() {
+    let (mut lanes, now) = (lanes(), Instant::now());
+    fill(&mut lanes, Lane::Low, 3, now);
+    let mut exits = Vec::new();
+    lanes.sweep(now + MAX_HELD - Duration::from_secs(1), &mut exits);
+    assert!(exits.is_empty());
+    lanes.sweep(now + MAX_HELD + Duration::from_secs(1), &mut exits);
+    assert!(exits.iter().all(|exit| matches!(exit.why, Why::Parked { .. })));
+    assert_eq!((exits.len(), lanes.waiting_from(Lane::Low)), (3, 0));
 }

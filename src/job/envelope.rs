@@ -13,6 +13,10 @@ use super::{Charge, Job, Lane, MemoryBudget, Provider, Target, UnixMillis};
 /// enough that nobody takes it for later.
 pub const NOW: Duration = Duration::from_secs(5);
 
+/// How long a job is held before its unsent pushes are put off durably: well below the 30 minutes after which RabbitMQ
+/// closes the channel of a consumer that does not ack (`consumer_timeout`), and long enough that this is rare.
+pub const MAX_HELD: Duration = Duration::from_secs(10 * 60);
+
 /// A route's number: app × provider, the failure domain. Given out by the [`RouteTable`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct RouteId(pub u32);
@@ -127,6 +131,8 @@ pub struct Envelope {
     pub routes: Routes,
     /// Where it came from.
     pub origin: Origin,
+    /// When this delivery of it was taken from its source.
+    pub taken: Instant,
     open: AtomicU32,
     charge: OnceLock<Charge>,
     rendered: [OnceLock<Bytes>; 3],
@@ -139,7 +145,16 @@ impl Envelope {
         let pushes = origin.selected.as_ref().map_or(job.to.len(), |selected| selected.len());
         let open = AtomicU32::new(u32::try_from(pushes).unwrap_or(u32::MAX));
         let lane = job.priority.unwrap_or(origin.lane);
-        Arc::new(Self { job, lane, routes, origin, open, charge: OnceLock::new(), rendered: Default::default() })
+        Arc::new(Self {
+            job,
+            lane,
+            routes,
+            origin,
+            taken: Instant::now(),
+            open,
+            charge: OnceLock::new(),
+            rendered: Default::default(),
+        })
     }
 
     /// How many pushes this delivery of the job stands for: all its targets, or those a retry selected.

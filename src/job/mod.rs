@@ -25,7 +25,9 @@ mod wire;
 pub use budget::{Charge, MemoryBudget};
 pub use clock::UnixMillis;
 pub use codec::{BadJob, Defaults, MAX_JOB_BYTES, MAX_TARGETS, decode};
-pub use envelope::{Acknowledger, Envelope, NOW, Origin, Push, Receipt, RouteId, RouteTable, Routes, SourceName};
+pub use envelope::{
+    Acknowledger, Envelope, MAX_HELD, NOW, Origin, Push, Receipt, RouteId, RouteTable, Routes, SourceName,
+};
 pub use lane::Lane;
 pub use schema::schema;
 pub use target::{BadTarget, FcmTarget, Provider, Subscription, Target, TargetHash};

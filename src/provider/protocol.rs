@@ -55,8 +55,8 @@ pub trait Protocol: Send + Sync + 'static {
     /// The verdict, if the push can't be put at all (payload too large, a header that can't be one, …).
     fn request(&self, push: &Push, left: Duration, now: UnixMillis) -> Result<Request, Verdict>;
 
-    /// Reads an answer. The one place where this provider's statuses and reasons are looked at.
-    fn verdict(&self, answer: &Answer) -> Verdict;
+    /// Reads the answer to an attempt of `push`. The one place where this provider's statuses and reasons are looked at.
+    fn verdict(&self, push: &Push, answer: &Answer) -> Verdict;
 
     /// The credential's state, and its changes.
     fn credential(&self) -> watch::Receiver<Credential>;

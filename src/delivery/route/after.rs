@@ -1,11 +1,15 @@
 //! What becomes of a push after its attempt, or without one: its outcome, the shelf, a durable retry.
 
+use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
 use super::{AFTER_RENEWAL, Route};
-use crate::job::{Push, UnixMillis};
+use crate::job::{MAX_HELD, Push, UnixMillis};
 use crate::outcome::{Disposition, Ended, Left, Outcome, OutcomeKind, Resolution, SHORT_DELAY, dispose};
 use crate::verdict::{Fate, Reason, Verdict};
+
+/// How long a push stays away that was held too long.
+const PUT_OFF: Duration = Duration::from_secs(60);
 
 impl Route {
     /// Does with a push what the table says. `made`: the verdict is that of an attempt, not of the lack of one.
@@ -36,9 +40,35 @@ impl Route {
             }
             Disposition::Keep => {
                 self.gate.park(now);
+                self.refused(verdict, now);
                 push.attempts = before;
                 let delay = self.gate.keep_for(now).max(SHORT_DELAY);
                 self.again(push, delay, verdict, now);
+            }
+        }
+    }
+
+    /// Takes out what waits here for room and shall wait no longer: its time is over, its job has been taken back, or it
+    /// has been held so long that the broker would lose patience with its whole queue.
+    pub(super) fn sweep(&mut self, now: Instant) {
+        let ttl = self.settings.default_ttl;
+        let overdue = |push: &Push| {
+            let held = now.saturating_duration_since(push.envelope.taken);
+            !push.envelope.is_live() || now >= push.envelope.deadline(ttl) || held >= MAX_HELD
+        };
+        let mut leaving = self.shelf.take_if(now, overdue);
+        if self.buffer.iter().any(overdue) {
+            let (over, staying) = self.buffer.drain(..).partition(overdue);
+            self.buffer = staying;
+            leaving.extend::<VecDeque<Push>>(over);
+        }
+        for push in leaving {
+            if !push.envelope.is_live() {
+                self.ended.push(Resolution::Returned(push));
+            } else if now >= push.envelope.deadline(ttl) {
+                self.end(push, OutcomeKind::Expired, Some("ttl_passed".into()), &Verdict::of(Fate::Rejected));
+            } else {
+                self.put_off(push, PUT_OFF, "held_too_long", now);
             }
         }
     }

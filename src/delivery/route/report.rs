@@ -1,6 +1,7 @@
 //! What a route tells of itself: logs for what an operator must know, status and gauges for the rest.
 
-use std::time::Instant;
+use std::collections::HashMap;
+use std::time::{Duration, Instant};
 
 use super::{Route, now};
 use crate::delivery::{Halt, RouteState, RouteStatus};
@@ -9,23 +10,43 @@ use crate::provider::Credential;
 use crate::telemetry::RouteGauges;
 use crate::verdict::{Fate, Reason, RouteEffect, Verdict};
 
+/// What was said when, so that a thousand pushes with one fault make one line a minute.
+#[derive(Default)]
+pub(super) struct Said(HashMap<String, Instant>);
+
+impl Said {
+    const EVERY: Duration = Duration::from_secs(60);
+    /// Reasons that are told apart; beyond it all are forgotten and told anew.
+    const REASONS: usize = 64;
+
+    fn once(&mut self, reason: &str, now: Instant) -> bool {
+        if self.0.get(reason).is_some_and(|at| now.saturating_duration_since(*at) < Self::EVERY) {
+            return false;
+        }
+        if self.0.len() >= Self::REASONS {
+            self.0.clear();
+        }
+        self.0.insert(reason.to_owned(), now);
+        true
+    }
+}
+
 impl Route {
     /// Says what an operator must know.
     pub(super) fn report(&mut self, push: &Push, verdict: &Verdict, now: Instant) {
         let reason = verdict.reason.as_deref().unwrap_or("unknown");
+        tracing::trace!(
+            route = %self.label, job = %push.envelope.job.id, target = ?push.target(), attempt = push.attempts,
+            status = verdict.status, reason = verdict.reason.as_deref(), "answered"
+        );
         if matches!(verdict.fate, Fate::Retry { .. }) {
             self.failing = verdict.reason.clone().unwrap_or(Reason::Borrowed("unknown"));
         }
         match verdict.route {
-            RouteEffect::Park => {
-                let text = format!("the provider refuses the credential or configuration: {reason}");
-                if self.trouble.as_ref() != Some(&text) {
-                    tracing::error!(route = %self.label, reason, status = verdict.status, retry_in = ?self.gate.keep_for(now), "route parked: the provider refuses its credential or configuration; its jobs are kept");
-                }
-                self.trouble = Some(text);
-            }
             RouteEffect::Alert | RouteEffect::Misaddressed => {
-                tracing::warn!(route = %self.label, reason, status = verdict.status, job = %push.envelope.job.id, "the provider complains of what only an operator can change");
+                if self.said.once(reason, now) {
+                    tracing::warn!(route = %self.label, reason, status = verdict.status, job = %push.envelope.job.id, "the provider complains of what only an operator or a caller can change; said once a minute for each reason");
+                }
             }
             RouteEffect::Slow { pause: Some(pause) } => {
                 tracing::debug!(route = %self.label, reason, ?pause, "the provider asks for a pause");
@@ -35,6 +56,16 @@ impl Route {
             }
             _ => {}
         }
+    }
+
+    /// Says that the provider refuses what we come with, once for each reason.
+    pub(super) fn refused(&mut self, verdict: &Verdict, now: Instant) {
+        let reason = verdict.reason.as_deref().unwrap_or("unknown");
+        let text = format!("the provider refuses the credential or configuration: {reason}");
+        if self.trouble.as_ref() != Some(&text) {
+            tracing::error!(route = %self.label, reason, status = verdict.status, retry_in = ?self.gate.keep_for(now), "route parked: the provider refuses its credential or configuration; its jobs are kept");
+        }
+        self.trouble = Some(text);
     }
 
     pub(super) fn credential(&mut self, state: &Credential) {

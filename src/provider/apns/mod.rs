@@ -19,7 +19,7 @@ use self::auth::Signer;
 pub use self::settings::{ApnsCredential, ApnsSettings};
 use super::{Answer, Credential, CredentialError, Protocol, Request, tls};
 use crate::job::{Push, UnixMillis};
-use crate::verdict::{Fate, Sent, Verdict};
+use crate::verdict::{Fate, RouteEffect, Sent, Verdict};
 
 /// One app's APNs protocol.
 #[derive(Debug)]
@@ -68,8 +68,14 @@ impl Protocol for Apns {
         Ok(request)
     }
 
-    fn verdict(&self, answer: &Answer) -> Verdict {
-        verdict::read(answer, UnixMillis::now())
+    fn verdict(&self, push: &Push, answer: &Answer) -> Verdict {
+        let verdict = verdict::read(answer, UnixMillis::now());
+        let callers_doing = matches!(verdict.reason.as_deref(), Some("TopicDisallowed" | "MissingTopic" | "BadTopic"));
+        if verdict.fate == Fate::Keep && callers_doing && names_its_topic(push) {
+            // The credential is good for the app's own topic: one job must not stop all the others.
+            return Verdict { fate: Fate::Rejected, route: RouteEffect::Alert, ..verdict };
+        }
+        verdict
     }
 
     fn credential(&self) -> watch::Receiver<Credential> {
@@ -81,6 +87,12 @@ impl Protocol for Apns {
             signer.refused();
         }
     }
+}
+
+/// Whether the topic of this push was its caller's choice: named, or by the push type's suffix.
+fn names_its_topic(push: &Push) -> bool {
+    let headers = push.envelope.job.apns.as_ref().map(|section| &section.headers);
+    headers.is_some_and(|headers| headers.contains_key("apns-topic") || headers.contains_key("apns-push-type"))
 }
 
 /// The system gave no randomness to sign with.

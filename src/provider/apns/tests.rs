@@ -78,7 +78,26 @@ fn an_expired_token_asks_for_another() {
         headers: http::HeaderMap::new(),
         body: br#"{"reason":"ExpiredProviderToken"}"#.as_slice().into(),
     };
-    let verdict = apns.verdict(&answer);
+    let push = fixture::push(&json!({"app": "chat", "to": [{"apns": "5f3ae1"}], "notification": {"body": "hi"}}));
+    let verdict = apns.verdict(&push, &answer);
     assert_eq!(verdict.fate, Fate::Resign);
     assert_ne!(verdict.route, RouteEffect::Park);
+}
+
+/// One job that names a topic which the credential may not push to must not stop the app's other jobs.
+#[test]
+fn a_topic_that_the_caller_named_is_the_callers_fault() {
+    let apns = apns(token()).expect("a good credential");
+    let body = br#"{"reason":"TopicDisallowed"}"#.as_slice().into();
+    let answer = Answer { status: http::StatusCode::BAD_REQUEST, headers: http::HeaderMap::new(), body };
+    let job = |headers: serde_json::Value| {
+        let job = json!({"app": "chat", "to": [{"apns": "5f3ae1"}], "notification": {"body": "hi"}, "apns": {"headers": headers}});
+        apns.verdict(&fixture::push(&job), &answer)
+    };
+    let plain = job(json!({"apns-priority": "5"}));
+    assert_eq!((plain.fate, plain.route), (Fate::Keep, RouteEffect::Park));
+    for headers in [json!({"apns-topic": "com.example.other"}), json!({"apns-push-type": "voip"})] {
+        let named = job(headers);
+        assert_eq!((named.fate, named.route), (Fate::Rejected, RouteEffect::Alert));
+    }
 }

@@ -78,7 +78,7 @@ impl Protocol for Fcm {
         Ok(request)
     }
 
-    fn verdict(&self, answer: &Answer) -> Verdict {
+    fn verdict(&self, _push: &Push, answer: &Answer) -> Verdict {
         verdict::read(answer, UnixMillis::now())
     }
 
