@@ -41,12 +41,14 @@ async fn main() {
     let (producer, handle) = Producer::new(from_iter(orders), desks, |lost| println!("no place for {lost:?}"));
     let producer = tokio::spawn(producer.run());
 
-    for (desk, clerk) in clerks.into_iter().enumerate() {
-        if clerk.await.is_err() {
+    // Whoever falls ill is replaced; the others go on meanwhile.
+    let desks = clerks.into_iter().enumerate().map(async |(desk, first)| {
+        if first.await.is_err() {
             let inlet = handle.with(move |desks| desks.consumer(desk)).await.expect("orders still wait");
-            self::clerk("Dan", Intake::of(inlet, Demand::up_to(2)), None).await;
+            clerk("Dan", Intake::of(inlet, Demand::up_to(2)), None).await;
         }
-    }
+    });
+    futures::future::join_all(desks).await;
     let ended = producer.await.expect("the producer catches panics");
     assert!(ended.left.is_empty(), "every order was worked off");
     println!("all done: {:?}", ended.end);
