@@ -121,7 +121,9 @@ async fn promise_11_acks_arrive_before_the_channel_closes() {
     let world = loaded(Duration::from_millis(5)).await;
     let config = world.config("");
     let mut accepted = 0;
-    for drain in 1..=6 {
+    let mut drain = 0;
+    while accepted + 5_000 <= JOBS as u64 {
+        drain += 1;
         let mut served = Served::start(&config).await;
         until("it is at full speed", MINUTE, || async {
             let ledger = world.simulator.ledger().await;

@@ -24,7 +24,7 @@ mod wire;
 
 pub use budget::{Charge, MemoryBudget};
 pub use clock::UnixMillis;
-pub use codec::{BadJob, Defaults, MAX_JOB_BYTES, MAX_TARGETS, decode};
+pub use codec::{BadJob, Defaults, MAX_JOB_BYTES, MAX_TARGETS, decode, is_traceparent};
 pub use envelope::{
     Acknowledger, Envelope, MAX_HELD, NOW, Origin, Push, Receipt, RouteId, RouteTable, Routes, SourceName,
 };

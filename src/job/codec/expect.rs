@@ -93,7 +93,8 @@ pub(super) fn traceparent(path: &Path<'_>, text: &str) -> Result<Box<str>, BadJo
 
 /// Whether a text is a W3C traceparent: a version, a trace id and a parent id that are not all zeros, flags; later
 /// versions may go on after another dash.
-fn is_traceparent(text: &str) -> bool {
+#[must_use]
+pub fn is_traceparent(text: &str) -> bool {
     let hex = |part: &str, length: usize| {
         part.len() == length && part.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
     };

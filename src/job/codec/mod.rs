@@ -27,6 +27,8 @@ mod nearest;
 mod path;
 mod show;
 
+pub use expect::is_traceparent;
+
 use super::{Job, Target};
 use path::Path;
 

@@ -17,7 +17,7 @@ mod wire;
 
 use std::collections::VecDeque;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use futures::future::BoxFuture;
@@ -29,20 +29,20 @@ use tokio_util::sync::CancellationToken;
 
 use super::hands::{Hands, Verdict};
 use super::letters;
-use super::message::{self, Clocks};
+use super::message::{self, Clocks, QueueInfo};
 use super::receipts::Receipts;
 use super::settle::Ledger;
 use super::status::Seldom;
 use super::supervise::Feeding;
 use super::window::{Load, Window};
-use crate::job::{Acknowledger, Charge, Envelope, MAX_JOB_BYTES, MemoryBudget, Receipt, SourceName};
+use crate::job::{Acknowledger, BadJob, Charge, Envelope, MAX_JOB_BYTES, MemoryBudget, Receipt, SourceName};
 use crate::telemetry::JobResult;
 
 /// Jobs decoded and handed over at a time: a hand-over's cost is shared, and no other task waits long.
 const CHUNK: usize = 256;
 
 /// How soon a full link is tried again; it holds 256 chunks, so this is rare.
-const FULL_LINK: std::time::Duration = std::time::Duration::from_millis(1);
+const FULL_LINK: Duration = Duration::from_millis(1);
 
 /// How a feed ended.
 #[derive(Debug)]
@@ -66,6 +66,8 @@ pub(super) async fn feed(
         Ok(channel) => channel,
         Err(error) => return End::Lost(error.to_string()),
     };
+    // Whatever was wrong is over, as far as anybody knows: a queue that is wanted by nobody now is not looked at again.
+    feeding.board.queue(feeding.index, |status| status.error = None);
     let mut feed = Feed::new(feeding, hands, channel);
     let end = feed.run(lost).await;
     feed.receipts.lose();
@@ -93,9 +95,37 @@ struct Feed<'a> {
     /// Dead letters on their way, at most one for each delivery; each yields the tag to ack.
     dying: FuturesUnordered<BoxFuture<'static, u64>>,
     draining: bool,
+    /// When an ack was last sent.
+    last_ack: Option<Instant>,
+    /// Messages that were no job and were not told of singly.
+    unreadable: Unreadable,
     /// Whether the gate was told that the window is full.
     full: bool,
     seldom: Seldom,
+}
+
+/// Tells of messages that are no jobs: one line a second, with how many more there were.
+#[derive(Default)]
+struct Unreadable {
+    told: Option<Instant>,
+    untold: u64,
+}
+
+impl Unreadable {
+    const EVERY: Duration = Duration::from_secs(1);
+
+    fn tell(&mut self, queue: &QueueInfo, bad: &BadJob, id: Option<&str>) {
+        if self.told.is_some_and(|at| at.elapsed() < Self::EVERY) {
+            self.untold += 1;
+            return;
+        }
+        let more = std::mem::take(&mut self.untold);
+        self.told = Some(Instant::now());
+        tracing::warn!(
+            queue = %queue.name, message_id = id, reason = bad.reason, path = bad.path, more_since_the_last_line = more,
+            "a message is no job: dead letter"
+        );
+    }
 }
 
 /// A delivery that waits for demand, not decoded.
@@ -135,6 +165,8 @@ impl<'a> Feed<'a> {
             ready: Vec::new(),
             dying: FuturesUnordered::new(),
             draining: false,
+            last_ack: None,
+            unreadable: Unreadable::default(),
             full: false,
             seldom: Seldom::new(),
         }
@@ -214,7 +246,7 @@ impl<'a> Feed<'a> {
         let now = Instant::now();
         let stuck = !self.waiting.is_empty() || !self.ready.is_empty();
         let full = (stuck && !self.draining && self.load().demand > 0).then(|| now + FULL_LINK);
-        let times = [self.ledger.due(now), self.window.due(), full, Some(now + std::time::Duration::from_secs(1))];
+        let times = [self.ledger.due(now), self.window.due(), full, Some(now + Duration::from_secs(1))];
         times.into_iter().flatten().min().expect("one of them is always there")
     }
 
@@ -317,9 +349,8 @@ impl<'a> Feed<'a> {
                 }
                 Err(bad) => {
                     let feeding = self.feeding;
-                    tracing::warn!(
-                        queue = %queue.name, reason = bad.reason, path = bad.path, "a message is no job: dead letter"
-                    );
+                    let id = delivery.properties.message_id().as_ref().map(|id| id.as_str());
+                    self.unreadable.tell(queue, &bad, id);
                     feeding.metrics.jobs(SourceName::Amqp, queue.lane, JobResult::Dead, 1);
                     let letter =
                         letters::unreadable(&feeding.names, &queue.name, &delivery.properties, body, &bad, now.wall);

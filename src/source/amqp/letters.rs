@@ -62,7 +62,7 @@ pub(super) fn unreadable(
     bad: &BadJob,
     now: UnixMillis,
 ) -> Message {
-    let mut headers = properties.headers().clone().unwrap_or_default();
+    let mut headers = properties.headers().clone().filter(fits).unwrap_or_default();
     let detail = match (bad.path.as_str(), bad.detail.as_str()) {
         ("", detail) => detail.to_owned(),
         (path, detail) => format!("{path}: {detail}"),
@@ -72,6 +72,14 @@ pub(super) fn unreadable(
     let mut kept = properties.clone().with_headers(headers).with_delivery_mode(PERSISTENT);
     kept = without_expiration_and_user(kept);
     to_dead(names, queue, kept, body)
+}
+
+/// Whether somebody else's headers leave room for ours: the broker refuses a header frame that is larger than it agreed to
+/// (128 KiB by default), and closes the connection with it.
+fn fits(headers: &FieldTable) -> bool {
+    const MOST: usize = 64 << 10;
+    // The longest spelling there is, so never less than what goes over the wire.
+    format!("{headers:?}").len() <= MOST
 }
 
 /// A job, as a caller publishes it; AMQP's own timestamp has whole seconds, our header says it to the millisecond.

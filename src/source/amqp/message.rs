@@ -10,7 +10,7 @@ use lapin::types::{AMQPValue, FieldTable};
 use super::names;
 use crate::job::{
     BadJob, Defaults, Envelope, Lane, MAX_JOB_BYTES, MAX_TARGETS, Origin, Receipt, RouteTable, SourceName, UnixMillis,
-    decode,
+    decode, is_traceparent,
 };
 
 /// Both clocks at one moment: a message carries wall-clock times, the pipeline measures spans.
@@ -93,7 +93,7 @@ pub(super) fn read(
     let mut job = decode(&body, Defaults { id, app: queue.app.as_deref() })?;
     let headers = properties.headers().as_ref();
     if job.traceparent.is_none() {
-        job.traceparent = text(headers, names::TRACEPARENT).map(Into::into);
+        job.traceparent = text(headers, names::TRACEPARENT).filter(|text| is_traceparent(text)).map(Into::into);
     }
     let Some(app_routes) = routes.of(&job.app) else {
         return Err(bad("unknown_app", "app", format!("{:?} is not configured", job.app)));

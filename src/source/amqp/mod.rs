@@ -161,6 +161,20 @@ impl AmqpSource {
         Arc::new(AmqpKeeper::new(self.publisher(), self.names.clone()))
     }
 
+    /// Waits for what must not happen before [`close`](Self::close): the end of a task of its own, because of a bug.
+    /// Cancel-safe.
+    pub async fn broken(&mut self) -> String {
+        let mut publisher = self.publisher.state();
+        let gone = async { while publisher.changed().await.is_ok() {} };
+        tokio::select! {
+            ended = &mut self.supervisor => match ended {
+                Ok(()) => "the AMQP source ended by itself".to_owned(),
+                Err(panic) => format!("the AMQP source panicked: {panic}"),
+            },
+            () = gone => "the AMQP publisher ended by itself".to_owned(),
+        }
+    }
+
     /// Sends the last acks, returns what is not settled, and closes both connections.
     pub async fn close(self) {
         self.drain.cancel();

@@ -1,6 +1,6 @@
 //! What a feed says to the broker: acks and returns, consumers that come and go.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use futures::StreamExt;
 use lapin::options::{BasicAckOptions, BasicCancelOptions, BasicConsumeOptions, BasicNackOptions, BasicQosOptions};
@@ -32,6 +32,7 @@ impl Feed<'_> {
     pub(super) async fn ack(&mut self, all: bool) -> Result<(), Fault> {
         for ack in self.ledger.flush(Instant::now(), all) {
             sent(ack.acker.ack(BasicAckOptions { multiple: ack.multiple }).await)?;
+            self.last_ack = Some(Instant::now());
         }
         Ok(())
     }
@@ -108,13 +109,32 @@ impl Feed<'_> {
         let last = async {
             self.empty_inbox().await?;
             self.ack(true).await?;
-            // Waits for the broker's answer, so the acks before it are read.
+            self.let_acks_arrive().await?;
             self.channel.close(200, "drained".into()).await.map_err(|error| error.to_string())
         };
         match last.await {
             Ok(()) => End::Closed,
             Err(error) => End::Lost(error),
         }
+    }
+}
+
+/// How long a quorum queue is given to take in acks that the broker has read. Its channel hands acks to the queue's log
+/// without waiting, keeps back those beyond 32 that the log has not taken yet, and forgets them when it is closed
+/// (`rabbit_fifo_client`, soft limit); no answer says when all are through.
+const ACKS_SETTLE: Duration = Duration::from_millis(500);
+
+impl Feed<'_> {
+    /// Waits until acks sent a moment ago have had their effect, so that what is settled does not come again.
+    async fn let_acks_arrive(&mut self) -> Result<(), Fault> {
+        if self.last_ack.is_none_or(|at| at.elapsed() > 2 * ACKS_SETTLE) {
+            return Ok(());
+        }
+        // The broker reads a channel in order: with this answer it has read the acks.
+        let read = self.channel.basic_qos(1, BasicQosOptions { global: false }).await;
+        read.map_err(|error| error.to_string())?;
+        tokio::time::sleep(ACKS_SETTLE).await;
+        Ok(())
     }
 }
 
