@@ -1,4 +1,4 @@
-//! Every example of README and `config/` is what the schemas and the code say it is.
+//! Every example of README is what the schemas and the code say it is, and what README names is there.
 
 use std::path::Path;
 
@@ -40,6 +40,68 @@ fn json_examples_follow_the_schemas() {
         }
     }
     assert!(jobs > 0);
+}
+
+/// The jobs of the shell examples, one a line.
+#[test]
+fn jobs_in_shell_examples_are_jobs() {
+    let mut jobs = 0;
+    for line in blocks("sh").iter().flat_map(|block| block.lines()).filter(|line| line.starts_with('{')) {
+        jobs += 1;
+        decode(line.as_bytes(), Defaults::default()).unwrap_or_else(|error| panic!("{}: {line}", error.detail));
+    }
+    assert!(jobs > 0);
+}
+
+#[test]
+fn toml_examples_are_configurations() {
+    let blocks = blocks("toml");
+    assert!(!blocks.is_empty());
+    for block in blocks {
+        let text = format!("[source.amqp]\nuri = \"amqp://127.0.0.1\"\n{block}");
+        tidegate::config::parse(&text, "README.md", Path::new("."), std::iter::empty())
+            .unwrap_or_else(|problems| panic!("{problems}"));
+    }
+}
+
+/// "Each promise has a test that bears its name": it is in the file that the row names.
+#[test]
+fn each_promise_is_shown_by_the_test_that_is_named() {
+    let text = read("README.md");
+    let rows = text.lines().filter_map(|line| {
+        let cells: Vec<&str> = line.trim_matches('|').split(" | ").collect();
+        let [number, _, shown] = cells[..] else { return None };
+        Some((number.trim().parse::<usize>().ok()?, shown.to_owned()))
+    });
+    let mut promised = 0;
+    for (number, shown) in rows {
+        promised += 1;
+        assert_eq!(number, promised, "one row for each promise, in order");
+        let file = shown.split('`').nth(1).expect("a file is named");
+        let name = format!("fn promise_{number:02}_");
+        assert!(read(file).lines().any(|line| line.contains(&name)), "{file} has no {name}…");
+    }
+    assert_eq!(promised, 12);
+}
+
+/// Files of this repository, examples and benches.
+#[test]
+fn what_readme_names_is_there() {
+    let text = read("README.md");
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let words = || text.split(|c: char| c.is_whitespace() || "`()|,;".contains(c));
+    let mut named = 0;
+    for word in words().filter(|word| ["tests/", "src/", "config/"].iter().any(|folder| word.starts_with(folder))) {
+        named += 1;
+        assert!(root.join(word).exists(), "{word}");
+    }
+    for (flag, folder) in [("--example", "examples"), ("--bench", "benches")] {
+        for (_, name) in words().zip(words().skip(1)).filter(|(word, _)| *word == flag) {
+            named += 1;
+            assert!(root.join(folder).join(name).with_extension("rs").exists(), "{flag} {name}");
+        }
+    }
+    assert!(named > 20, "{named}");
 }
 
 /// The jobs within the Python, Node and Go examples: JSON, or nearly.

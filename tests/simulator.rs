@@ -13,3 +13,6 @@ mod fcm;
 
 #[path = "simulator/faults.rs"]
 mod faults;
+
+#[path = "simulator/again.rs"]
+mod again;

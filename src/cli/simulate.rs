@@ -3,10 +3,11 @@
 use std::path::{Path, PathBuf};
 
 use clap::Args;
+use serde::Deserialize;
 
 use super::{Exit, Signals, fail, print, runtime};
 use crate::provider::apns::ApnsCredential;
-use crate::simulator::{self, Simulator, SimulatorSettings};
+use crate::simulator::{self, Simulator, SimulatorError, SimulatorSettings};
 use crate::telemetry;
 
 /// Run the provider simulators alone: APNs and FCM on loopback, over TLS, with faults and a ledger.
@@ -19,6 +20,8 @@ pub(super) struct Simulate {
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
     /// Where the CA, an APNs key and a service account that it accepts are written, and a configuration that uses them.
+    /// If they are there already they stay as they are, and so do the ports, unless the configuration names some: a
+    /// pipeline that runs meanwhile sees an outage, no stranger.
     #[arg(long, value_name = "FOLDER", default_value = "var/simulator")]
     credentials: PathBuf,
 }
@@ -45,13 +48,14 @@ async fn simulate(settings: SimulatorSettings, folder: PathBuf) -> Exit {
         Ok(signals) => signals,
         Err(error) => return fail(Exit::Unavailable, error),
     };
-    let simulator = match simulator::start(settings) {
+    let simulator = match start(settings, &folder) {
         Ok(simulator) => simulator,
         Err(error) => return fail(Exit::Unavailable, error),
     };
-    let config = folder.join("tidegate.toml");
-    let written =
-        simulator.write_credentials(&folder).and_then(|()| std::fs::write(&config, configuration(&simulator)));
+    let written = simulator
+        .write_credentials(&folder)
+        .and_then(|()| std::fs::write(folder.join(PORTS), Ports::of(&simulator).text()))
+        .and_then(|()| std::fs::write(folder.join("tidegate.toml"), configuration(&simulator)));
     if let Err(error) = written {
         return fail(Exit::Io, format!("{}: {error}", folder.display()));
     }
@@ -64,6 +68,62 @@ async fn simulate(settings: SimulatorSettings, folder: PathBuf) -> Exit {
     Exit::Done
 }
 
+/// The file that outcomes go to.
+const OUTCOMES: &str = "outcomes.ndjson";
+
+/// The file that remembers the ports.
+const PORTS: &str = "ports.toml";
+
+/// The ports of a simulator.
+#[derive(Debug, Clone, Copy, Deserialize)]
+struct Ports {
+    apns_port: u16,
+    fcm_port: u16,
+    ledger_port: u16,
+}
+
+impl Ports {
+    fn of(simulator: &Simulator) -> Self {
+        Self {
+            apns_port: simulator.apns_address().port(),
+            fcm_port: simulator.fcm_address().port(),
+            ledger_port: simulator.ledger_address().port(),
+        }
+    }
+
+    /// Those of the last start. A file that is no such file remembers nothing.
+    fn last(folder: &Path) -> Option<Self> {
+        toml::from_str(&std::fs::read_to_string(folder.join(PORTS)).ok()?).ok()
+    }
+
+    fn text(self) -> String {
+        let Self { apns_port, fcm_port, ledger_port } = self;
+        format!("apns_port = {apns_port}\nfcm_port = {fcm_port}\nledger_port = {ledger_port}\n")
+    }
+
+    /// Ports for those that may be any.
+    fn fill(self, mut settings: SimulatorSettings) -> SimulatorSettings {
+        let SimulatorSettings { apns_port, fcm_port, ledger_port, .. } = &mut settings;
+        for (port, last) in [(apns_port, self.apns_port), (fcm_port, self.fcm_port), (ledger_port, self.ledger_port)] {
+            if *port == 0 {
+                *port = last;
+            }
+        }
+        settings
+    }
+}
+
+/// Where it was, if it was and nobody else is there now; as who it was in any case.
+fn start(settings: SimulatorSettings, folder: &Path) -> Result<Simulator, SimulatorError> {
+    if let Some(ports) = Ports::last(folder) {
+        match simulator::start_again(ports.fill(settings.clone()), folder) {
+            Err(SimulatorError::Bind { .. }) => {}
+            started => return started,
+        }
+    }
+    simulator::start_again(settings, folder)
+}
+
 /// Where everything is.
 fn welcome(simulator: &Simulator, folder: &Path) -> String {
     format!(
@@ -72,12 +132,14 @@ fn welcome(simulator: &Simulator, folder: &Path) -> String {
          ledger  http://{ledger}/ledger\n\
          trust and credentials are in {folder}; a pipeline that uses them:\n  \
          tidegate serve --config {config}\n\
+         its outcomes: tail -F {outcomes}\n\
          end it with ctrl-c",
         apns = simulator.apns_address().port(),
         fcm = simulator.fcm_address().port(),
         ledger = simulator.ledger_address(),
         folder = folder.display(),
         config = folder.join("tidegate.toml").display(),
+        outcomes = folder.join(OUTCOMES).display(),
     )
 }
 
@@ -92,6 +154,11 @@ fn configuration(simulator: &Simulator) -> String {
         r#"# Written by `tidegate simulate`: an app whose routes lead to the simulators that are running now.
 [source.amqp]
 uri = "amqp://guest:guest@127.0.0.1:5672/%2f"
+
+[outcomes]
+# All kinds, so that there is something to see in the file beside this one.
+publish = ["delivered", "unregistered", "rejected", "expired", "collapsed", "shed", "failed"]
+file = "{OUTCOMES}"
 
 [providers.apns]
 endpoint = "https://localhost:{apns}"

@@ -1,15 +1,17 @@
-//! The simulator's own certificate authority, made at every start.
+//! The simulator's own certificate authority: made at a start, or one that was kept from an earlier one.
 
 use std::sync::Arc;
 
 use rcgen::{
-    BasicConstraints, CertificateParams, CertifiedIssuer, DnType, ExtendedKeyUsagePurpose, IsCa, KeyPair,
-    KeyUsagePurpose,
+    BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair, KeyUsagePurpose,
+    PublicKeyData,
 };
 use rustls::crypto::ring::default_provider;
 use rustls::server::WebPkiClientVerifier;
 use rustls::{RootCertStore, ServerConfig};
-use rustls_pki_types::PrivateKeyDer;
+use rustls_pki_types::pem::PemObject;
+use rustls_pki_types::{CertificateDer, PrivateKeyDer};
+use secrecy::ExposeSecret;
 
 use super::SimulatorError;
 
@@ -25,24 +27,37 @@ pub(super) struct Identity {
 
 /// A certificate authority.
 pub(super) struct Authority {
-    issuer: CertifiedIssuer<'static, KeyPair>,
+    issuer: Issuer<'static, KeyPair>,
+    identity: Identity,
+    root: CertificateDer<'static>,
 }
 
 impl Authority {
     /// A fresh one.
     pub(super) fn new() -> Result<Self, SimulatorError> {
-        let mut params = CertificateParams::new(Vec::new()).map_err(SimulatorError::Certificate)?;
-        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-        params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
-        params.distinguished_name.push(DnType::CommonName, "Tidegate simulator CA");
         let key = KeyPair::generate().map_err(SimulatorError::Certificate)?;
-        let issuer = CertifiedIssuer::self_signed(params, key).map_err(SimulatorError::Certificate)?;
-        Ok(Self { issuer })
+        let params = params()?;
+        let certificate = params.self_signed(&key).map_err(SimulatorError::Certificate)?;
+        let identity = Identity { chain_pem: certificate.pem(), key_pem: key.serialize_pem().into() };
+        Ok(Self { issuer: Issuer::new(params, key), identity, root: certificate.der().clone() })
     }
 
-    /// Its certificate, PEM.
-    pub(super) fn pem(&self) -> String {
-        self.issuer.pem()
+    /// One of [`Authority::new`]'s again, from its [identity](Authority::identity). `None`: it isn't one, or its key is
+    /// another's.
+    pub(super) fn kept(identity: Identity) -> Option<Self> {
+        let key = KeyPair::from_pem(identity.key_pem.expose_secret()).ok()?;
+        let root = CertificateDer::from_pem_slice(identity.chain_pem.as_bytes()).ok()?;
+        let (_, certificate) = x509_parser::parse_x509_certificate(&root).ok()?;
+        if certificate.public_key().raw != key.subject_public_key_info() {
+            return None;
+        }
+        let params = params().ok()?;
+        Some(Self { issuer: Issuer::new(params, key), identity, root })
+    }
+
+    /// Its certificate and private key.
+    pub(super) fn identity(&self) -> &Identity {
+        &self.identity
     }
 
     /// A client certificate whose common name is `topic`.
@@ -70,7 +85,7 @@ impl Authority {
             false => builder.with_no_client_auth(),
             true => {
                 let mut roots = RootCertStore::empty();
-                roots.add(self.issuer.der().clone()).map_err(SimulatorError::Tls)?;
+                roots.add(self.root.clone()).map_err(SimulatorError::Tls)?;
                 let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider);
                 let verifier = verifier.allow_unauthenticated().build().map_err(SimulatorError::Verifier)?;
                 builder.with_client_cert_verifier(verifier)
@@ -81,4 +96,13 @@ impl Authority {
         config.alpn_protocols = protocols.iter().map(|protocol| protocol.to_vec()).collect();
         Ok(Arc::new(config))
     }
+}
+
+/// What an authority's certificate says, and those that it signs say of their issuer.
+fn params() -> Result<CertificateParams, SimulatorError> {
+    let mut params = CertificateParams::new(Vec::new()).map_err(SimulatorError::Certificate)?;
+    params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
+    params.distinguished_name.push(DnType::CommonName, "Tidegate simulator CA");
+    Ok(params)
 }

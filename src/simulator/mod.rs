@@ -6,9 +6,9 @@
 //! ```
 //!
 //! [`start`] binds both doors and the ledger's page on loopback, with certificates of a fresh authority and fresh
-//! credentials. Everything runs on the simulator's own threads, each with a single-threaded runtime: one thread owns a
-//! door and all its connections, so nothing is shared and nothing is locked, and a test's paused clock or busy runtime
-//! does not slow the provider.
+//! credentials; [`start_again`] with those of an earlier start. Everything runs on the simulator's own threads, each with
+//! a single-threaded runtime: one thread owns a door and all its connections, so nothing is shared and nothing is locked,
+//! and a test's paused clock or busy runtime does not slow the provider.
 
 mod apns;
 mod authority;
@@ -32,5 +32,5 @@ pub use faults::{
     Throttle, TokenFault, Window,
 };
 pub use ledger::{DoorFigures, FCM_ID_KEY, LedgerSnapshot, MAX_PUSHES, PushPage, PushQuery, PushRecord, TokenFigures};
-pub use running::{PROJECT, Simulator, SimulatorError, TOPIC, start};
+pub use running::{PROJECT, Simulator, SimulatorError, TOPIC, start, start_again};
 pub use settings::{ApnsDoorSettings, FcmDoorSettings, OnExcess, SimulatorSettings};

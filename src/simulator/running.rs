@@ -17,7 +17,7 @@ use tokio_util::sync::CancellationToken;
 use super::apns::ApnsDoor;
 use super::authority::{Authority, Identity};
 use super::connection::{Hall, Script};
-use super::credentials::{self, ApnsKey};
+use super::credentials::{self, ApnsKey, Credentials};
 use super::fcm::{FcmDoor, TOKEN_PATH};
 use super::ledger::{self, Ledger};
 use super::listener::{Transport, listen};
@@ -91,9 +91,7 @@ pub struct Simulator {
     apns_address: SocketAddr,
     fcm_address: SocketAddr,
     ledger_address: SocketAddr,
-    ca_pem: String,
-    apns_keys: Vec<ApnsKey>,
-    client: Identity,
+    credentials: Credentials,
     ledger: Ledger,
     apns_script: watch::Sender<Arc<Script>>,
     fcm_script: watch::Sender<Arc<Script>>,
@@ -101,13 +99,28 @@ pub struct Simulator {
     threads: Vec<JoinHandle<()>>,
 }
 
-/// Starts a simulator. When this returns, its doors are open.
+/// Starts a simulator with fresh credentials. When this returns, its doors are open.
 ///
 /// # Errors
 /// [`SimulatorError`]; nothing is left running then.
 pub fn start(settings: SimulatorSettings) -> Result<Simulator, SimulatorError> {
-    let authority = Authority::new()?;
-    let apns_keys = credentials::apns_keys()?;
+    start_with(settings, Credentials::new(TOPIC)?)
+}
+
+/// The same with the credentials that [`Simulator::write_credentials`] left in a folder, so that whoever trusted the
+/// simulator before its end trusts it again. With fresh ones, if they aren't all there.
+///
+/// # Errors
+/// As [`start`].
+pub fn start_again(settings: SimulatorSettings, directory: &Path) -> Result<Simulator, SimulatorError> {
+    match Credentials::kept(directory) {
+        Some(credentials) => start_with(settings, credentials),
+        None => start(settings),
+    }
+}
+
+fn start_with(settings: SimulatorSettings, credentials: Credentials) -> Result<Simulator, SimulatorError> {
+    let (authority, apns_keys) = (&credentials.authority, &credentials.apns_keys);
     let public = credentials::service_account_public()?;
     let (apns_listener, apns_address) = bind(&settings, settings.apns_port)?;
     let (fcm_listener, fcm_address) = bind(&settings, settings.fcm_port)?;
@@ -123,7 +136,7 @@ pub fn start(settings: SimulatorSettings) -> Result<Simulator, SimulatorError> {
         Bound {
             listener: apns_listener,
             address: apns_address,
-            transport: transport(&settings, &authority, &[b"h2"], true)?,
+            transport: transport(&settings, authority, &[b"h2"], true)?,
             script: apns_scripted,
             build: Box::new(move || Rc::new(RefCell::new(ApnsDoor::new(door, keys, seed)))),
         }
@@ -134,19 +147,16 @@ pub fn start(settings: SimulatorSettings) -> Result<Simulator, SimulatorError> {
         Bound {
             listener: fcm_listener,
             address: fcm_address,
-            transport: transport(&settings, &authority, &[b"h2", b"http/1.1"], false)?,
+            transport: transport(&settings, authority, &[b"h2", b"http/1.1"], false)?,
             script: fcm_scripted,
             build: Box::new(move || Rc::new(RefCell::new(FcmDoor::new(door, uri, public, seed)))),
         }
     };
-    let client = authority.client(TOPIC)?;
     let mut simulator = Simulator {
         apns_address,
         fcm_address,
         ledger_address,
-        ca_pem: authority.pem(),
-        apns_keys,
-        client,
+        credentials,
         ledger: ledger.clone(),
         apns_script,
         fcm_script,
@@ -157,7 +167,7 @@ pub fn start(settings: SimulatorSettings) -> Result<Simulator, SimulatorError> {
     let (mut first, mut second) = (vec![apns], Vec::new());
     let place = if simulator.settings.threads > 1 { &mut second } else { &mut first };
     place.push(fcm);
-    let ca_pem = simulator.ca_pem.clone();
+    let ca_pem = simulator.ca_pem().to_owned();
     let served = (ledger.clone(), stop.clone());
     simulator.run("simulator-1", first, move |local| {
         local.spawn_local(ledger::run(inbox));
@@ -259,31 +269,31 @@ impl Simulator {
             Provider::Apns => self.apns_address,
             Provider::Fcm | Provider::Webpush => self.fcm_address,
         };
-        Endpoint { host: address.ip().to_string(), port: address.port(), extra_roots: Some(self.ca_pem.clone()) }
+        Endpoint { host: address.ip().to_string(), port: address.port(), extra_roots: Some(self.ca_pem().to_owned()) }
     }
 
     /// The certificate authority, PEM.
     #[must_use]
     pub fn ca_pem(&self) -> &str {
-        &self.ca_pem
+        &self.credentials.authority.identity().chain_pem
     }
 
     /// A token credential that APNs' door accepts.
     #[must_use]
     pub fn apns_credential(&self) -> ApnsCredential {
-        self.apns_keys[0].credential()
+        self.credentials.apns_keys[0].credential()
     }
 
     /// All token credentials it knows: the one above, another key of its team, a key of another team.
     #[must_use]
     pub fn apns_credentials(&self) -> Vec<ApnsCredential> {
-        self.apns_keys.iter().map(ApnsKey::credential).collect()
+        self.credentials.apns_keys.iter().map(ApnsKey::credential).collect()
     }
 
     /// A client certificate that APNs' door accepts, for [`TOPIC`] alone.
     #[must_use]
     pub fn apns_certificate(&self) -> ApnsCredential {
-        let Identity { chain_pem, key_pem } = self.client.clone();
+        let Identity { chain_pem, key_pem } = self.credentials.client.clone();
         ApnsCredential::Certificate { chain_pem, key_pem }
     }
 
@@ -294,12 +304,13 @@ impl Simulator {
     }
 
     /// Writes `ca.pem`, `AuthKey_<kid>.p8`, `client.pem`, `client-key.pem` and `service-account.json` (of
-    /// [`PROJECT`]) into a directory, which is made if need be; all for the owner's eyes only.
+    /// [`PROJECT`]) into a directory, which is made if need be, and `ca-key.pem` for [`start_again`]; all for the
+    /// owner's eyes only.
     ///
     /// # Errors
     /// Those of the file system.
     pub fn write_credentials(&self, directory: &Path) -> io::Result<()> {
-        credentials::write(directory, &self.ca_pem, &self.apns_keys[0], &self.client, &self.service_account(PROJECT))
+        self.credentials.write(directory, &self.service_account(PROJECT))
     }
 
     /// The figures now. Whoever has seen an answer finds it in here.

@@ -332,7 +332,10 @@ fn credentials_are_written_for_the_owner_alone() {
     let mut names: Vec<_> = std::fs::read_dir(directory.path()).unwrap().map(Result::unwrap).collect();
     names.sort_by_key(std::fs::DirEntry::file_name);
     let listed: Vec<_> = names.iter().map(|entry| entry.file_name().into_string().unwrap()).collect();
-    assert_eq!(listed, ["AuthKey_SIMKEYAAAA.p8", "ca.pem", "client-key.pem", "client.pem", "service-account.json"]);
+    assert_eq!(
+        listed,
+        ["AuthKey_SIMKEYAAAA.p8", "ca-key.pem", "ca.pem", "client-key.pem", "client.pem", "service-account.json"]
+    );
     assert!(names.iter().all(|entry| entry.metadata().unwrap().permissions().mode() & 0o777 == 0o600));
     let account = std::fs::read(directory.path().join("service-account.json")).unwrap();
     let account: tidegate::provider::fcm::ServiceAccount = serde_json::from_slice(&account).unwrap();
