@@ -10,6 +10,8 @@ pub enum RouteState {
     Ready,
     /// The provider said to send nothing for a while (`Retry-After`, quota).
     Paused,
+    /// The operator said to send nothing: pushes wait, nothing is asked for.
+    PausedByOperator,
     /// The credential is not there yet.
     NoCredential,
     /// The credential or the configuration is broken, or too many tokens died at once: pushes are kept, and one is

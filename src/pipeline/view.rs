@@ -103,6 +103,10 @@ impl View {
                     let why = status.reason.as_deref().unwrap_or("no credential yet");
                     reasons.push(format!("route {label}: {why}"));
                 }
+                RouteState::PausedByOperator => {
+                    usable = true;
+                    reasons.push(format!("route {label}: {}", status.reason.as_deref().unwrap_or("paused")));
+                }
                 RouteState::Ready | RouteState::Paused => usable = true,
             }
         }

@@ -94,6 +94,7 @@ impl Route {
         let circuit = self.gate.circuit(now);
         let halt = self.gate.halt(now);
         let state = match halt {
+            _ if self.gate.is_paused() => RouteState::PausedByOperator,
             _ if !self.gate.has_credential() && self.trouble.is_some() => RouteState::Parked,
             _ if !self.gate.has_credential() => RouteState::NoCredential,
             Some(Halt::Refused | Halt::MassDeath) => RouteState::Parked,
@@ -103,9 +104,15 @@ impl Route {
         };
         let rate = self.gate.rate();
         let pool = self.pool.status();
+        let trouble = self.trouble.clone().or_else(|| halt.and_then(|halt| self.why(halt))).or(pool.last_failure);
+        let reason = match trouble {
+            trouble if !self.gate.is_paused() => trouble,
+            None => Some("paused by the operator".to_owned()),
+            Some(trouble) => Some(format!("paused by the operator; besides: {trouble}")),
+        };
         let status = RouteStatus {
             state,
-            reason: self.trouble.clone().or_else(|| halt.and_then(|halt| self.why(halt))).or(pool.last_failure),
+            reason,
             in_flight: self.under_way(),
             on_shelf: self.shelf.len(),
             concurrency_limit: self.gate.concurrency_limit(),
