@@ -16,7 +16,5 @@ mod door;
 mod origin;
 mod patch;
 mod problem;
-#[cfg(test)]
-mod tests;
 
 pub use door::{AdminError, serve};
