@@ -34,7 +34,7 @@ pub struct RouteStatus {
     pub on_shelf: usize,
     /// How many attempts may be under way.
     pub concurrency_limit: u32,
-    /// Pushes a second that the operator allows; absent: unlimited.
+    /// Pushes a second that the operator allows now, a ramp considered; absent: unlimited.
     pub rate: Option<f64>,
     /// Connections open.
     pub connections: usize,

@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 mod collapse;
 mod conservation;
 mod isolation;
+mod live;
 mod shed;
 mod spread;
 

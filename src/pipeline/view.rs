@@ -80,7 +80,7 @@ struct MemoryReport {
 
 impl View {
     /// Whether it takes jobs, and what is amiss. A parked route is amiss but does not make the whole unready, unless
-    /// every route is.
+    /// every route is; one that the operator has paused never does.
     #[must_use]
     pub fn readiness(&self) -> (bool, Vec<String>) {
         let mut reasons = Vec::new();
