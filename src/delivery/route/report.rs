@@ -43,11 +43,10 @@ impl Route {
             self.failing = verdict.reason.clone().unwrap_or(Reason::Borrowed("unknown"));
         }
         match verdict.route {
-            RouteEffect::Alert | RouteEffect::Misaddressed => {
-                if self.said.once(reason, now) {
-                    tracing::warn!(route = %self.label, reason, status = verdict.status, job = %push.envelope.job.id, "the provider complains of what only an operator or a caller can change; said once a minute for each reason");
-                }
+            RouteEffect::Alert | RouteEffect::Misaddressed if self.said.once(reason, now) => {
+                tracing::warn!(route = %self.label, reason, status = verdict.status, job = %push.envelope.job.id, "the provider complains of what only an operator or a caller can change; said once a minute for each reason");
             }
+            RouteEffect::Alert | RouteEffect::Misaddressed => {}
             RouteEffect::Slow { pause: Some(pause) } => {
                 tracing::debug!(route = %self.label, reason, ?pause, "the provider asks for a pause");
             }
