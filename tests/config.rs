@@ -404,3 +404,39 @@ proptest! {
         }
     }
 }
+
+/// What a reload would change, and what of it takes a restart.
+#[test]
+fn what_a_running_pipeline_cannot_take_on_is_named() {
+    let credentials = Credentials::new();
+    let chat = "[apps.chat.apns]\nkey_file = \"good.p8\"\nkey_id = \"ABC123DEFG\"\nteam_id = \"TEAM123456\"\ntopic = \"com.example.chat\"\n";
+    let source = "[source.amqp]\nuri = \"file:amqp-uri\"\n";
+    let before = parse(&format!("{source}{chat}"), &credentials);
+    let changes = |text: &str| config::needs_restart(&before, &parse(text, &credentials));
+    let none: [&str; 0] = [];
+    assert_eq!(changes(&format!("# a comment\n{source}{chat}")), none);
+    let live = format!(
+        "{source}[limits]\ndrain_timeout = \"1s\"\n[lanes.low]\nweight = 2\nmax_age = \"10s\"\non_overload = \"shed_oldest\"\n\
+         [providers.apns]\nrate = \"5/s\"\n{chat}burst = 7\nmax_attempts = 2\nconcurrency = {{ max = 9 }}\n"
+    );
+    assert_eq!(changes(&live), none);
+    let inherited = format!("{source}[providers.apns]\nconnections = 3\n{chat}");
+    assert_eq!(changes(&inherited), ["providers.apns.connections"]);
+    assert_eq!(
+        changes(&format!("{source}{chat}connections = 3\ndefault_ttl = \"1h\"\n")),
+        ["apps.chat.apns.connections", "apps.chat.apns.default_ttl"]
+    );
+    let shop = "[apps.shop.fcm]\nservice_account_file = \"good.json\"\nrate = \"1/s\"\n";
+    assert_eq!(changes(&format!("{source}{chat}{shop}")), ["apps.shop"]);
+    assert_eq!(changes(source), ["apps.chat"]);
+    assert_eq!(
+        changes(&format!("{source}prefix = \"other\"\n[http]\nlisten = \"127.0.0.1:1\"\n{chat}")),
+        ["http.listen", "source.amqp.prefix"]
+    );
+    // What a file holds counts, by whatever name.
+    credentials.write("amqp-uri", "amqp://guest:other@127.0.0.1:5672/%2f");
+    let renewed = std::fs::read(credentials.path().join("open.p8")).unwrap();
+    credentials.write("renewed.p8", renewed);
+    assert_eq!(changes(&format!("{source}{chat}").replace("good.p8", "renewed.p8")), ["source.amqp.uri"]);
+    assert!(!format!("{before:?}").contains(CANARY));
+}

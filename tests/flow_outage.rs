@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use serde_json::json;
-use tidegate::delivery::{Delivery, RouteSettings, RouteState, RouteStatus};
+use tidegate::delivery::{Delivery, RouteOrders, RouteSettings, RouteState, RouteStatus};
 use tidegate::flow::Rate;
 use tidegate::job::{
     Acknowledger, Defaults, Envelope, Lane, Origin, Provider, Push, Receipt, RouteId, SourceName, UnixMillis, decode,
@@ -108,7 +108,7 @@ impl Bench {
         let (status_in, status) = watch::channel(RouteStatus::default());
         let delivery = Delivery {
             label: RouteLabel { app: "chat".into(), provider: Provider::Apns },
-            settings,
+            orders: watch::channel(RouteOrders::new(settings)).1,
             protocol: Arc::new(protocol),
             pool,
             inlet,

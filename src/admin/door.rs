@@ -5,17 +5,19 @@ use std::sync::Arc;
 
 use axum::Json;
 use axum::Router;
-use axum::extract::{Request, State};
+use axum::extract::{Path, Request, State};
 use axum::http::{StatusCode, header};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
-use axum::routing::get;
+use axum::routing::{get, patch};
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::json;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
-use crate::pipeline::{HttpSettings, View};
+use super::problem::Problem;
+use super::{origin, patch as change};
+use crate::pipeline::{HttpSettings, NotPatched, Steering, View};
 
 /// Why the door could not be opened. Nothing was started.
 #[derive(Debug)]
@@ -49,6 +51,7 @@ impl std::error::Error for AdminError {}
 pub async fn serve(
     settings: &HttpSettings,
     view: View,
+    steering: Steering,
     stop: CancellationToken,
 ) -> Result<(SocketAddr, tokio::task::JoinHandle<()>), AdminError> {
     if !settings.listen.ip().is_loopback() && settings.tokens.is_empty() {
@@ -57,7 +60,7 @@ pub async fn serve(
     let bind = |error| AdminError::Bind(settings.listen, error);
     let listener = TcpListener::bind(settings.listen).await.map_err(bind)?;
     let address = listener.local_addr().map_err(bind)?;
-    let router = router(view, settings.tokens.clone());
+    let router = router(view, Steered { steering, listen: address }, settings.tokens.clone());
     let task = tokio::spawn(async move {
         let served = axum::serve(listener, router).with_graceful_shutdown(stop.cancelled_owned());
         if let Err(error) = served.await {
@@ -67,10 +70,23 @@ pub async fn serve(
     Ok((address, task))
 }
 
-fn router(view: View, tokens: Vec<SecretString>) -> Router {
+/// What a change of a route needs.
+#[derive(Clone)]
+struct Steered {
+    steering: Steering,
+    listen: SocketAddr,
+}
+
+fn router(view: View, steered: Steered, tokens: Vec<SecretString>) -> Router {
+    let asks_for_tokens = !tokens.is_empty();
+    let steer = patch(move |State(steered): State<Steered>, Path((app, provider)): Path<(String, String)>, request| {
+        change_route(steered, app, provider, asks_for_tokens, request)
+    });
     let guarded = Router::new()
         .route("/metrics", get(metrics))
         .route("/v1/status", get(status))
+        .with_state(view.clone())
+        .merge(Router::new().route("/v1/routes/{app}/{provider}", steer).with_state(steered))
         .route_layer(middleware::from_fn_with_state(Arc::new(tokens), guard));
     Router::new()
         .route("/livez", get(|| async { "ok\n" }))
@@ -85,9 +101,9 @@ async fn guard(State(tokens): State<Arc<Vec<SecretString>>>, request: Request, n
     if tokens.is_empty() || tokens.iter().any(|token| same(token.expose_secret(), given)) {
         return next.run(request).await;
     }
-    let problem = json!({"type": "about:blank", "title": "a bearer token is needed", "status": 401});
-    let headers = [(header::CONTENT_TYPE, "application/problem+json"), (header::WWW_AUTHENTICATE, "Bearer")];
-    (StatusCode::UNAUTHORIZED, headers, problem.to_string()).into_response()
+    let remedy = "send one of http.tokens as `authorization: Bearer …`";
+    let problem = Problem::new(StatusCode::UNAUTHORIZED, "a bearer token is needed", remedy);
+    ([(header::WWW_AUTHENTICATE, "Bearer")], problem).into_response()
 }
 
 /// Compares in a time that depends on nothing but the lengths: digests of both are compared by a MAC's verification.
@@ -111,4 +127,39 @@ async fn metrics(State(view): State<View>) -> Response {
 
 async fn status(State(view): State<View>) -> Response {
     Json(view.status()).into_response()
+}
+
+async fn change_route(steered: Steered, app: String, provider: String, tokens: bool, request: Request) -> Response {
+    match try_change_route(&steered, &app, &provider, tokens, request).await {
+        Ok(response) => response,
+        Err(problem) => problem.into_response(),
+    }
+}
+
+async fn try_change_route(
+    steered: &Steered,
+    app: &str,
+    provider: &str,
+    tokens: bool,
+    request: Request,
+) -> Result<Response, Problem> {
+    origin::check(request.headers(), steered.listen, tokens)?;
+    let too_large = |_| {
+        let title = format!("the body is larger than {} bytes", change::LARGEST);
+        Problem::new(StatusCode::PAYLOAD_TOO_LARGE, title, "send only what shall change")
+    };
+    let body = axum::body::to_bytes(request.into_body(), change::LARGEST).await.map_err(too_large)?;
+    let patch = change::read(&body)?;
+    match steered.steering.patch(app, provider, &patch) {
+        Ok(orders) => {
+            let answer = change::answer(app, provider, &orders);
+            tracing::info!(route = %format_args!("{app}/{provider}"), now = %answer, "route changed by an operator, until the next reload or restart");
+            Ok(Json(answer).into_response())
+        }
+        Err(NotPatched::Concurrency(bounds)) => Err(change::contradiction(bounds)),
+        Err(NotPatched::NoRoute) => {
+            let title = format!("there is no route {app:?}/{provider:?}");
+            Err(Problem::new(StatusCode::NOT_FOUND, title, "see the routes in /v1/status"))
+        }
+    }
 }

@@ -1,4 +1,4 @@
-//! The operator's HTTP door: health, metrics, status.
+//! The operator's HTTP door: health, metrics, status, a hand on the limits.
 //!
 //! | request | answer |
 //! | --- | --- |
@@ -6,10 +6,15 @@
 //! | `GET /readyz` | 200 or 503, with the reasons |
 //! | `GET /metrics` | OpenMetrics text |
 //! | `GET /v1/status` | everything there is to see, as JSON |
+//! | `PATCH /v1/routes/{app}/{provider}` | changes a route's rate and concurrency, pauses and resumes it, until the next reload |
 //!
 //! The health doors are open, since an orchestrator knocks at them; the others ask for a bearer token where tokens are
-//! configured, compared in constant time.
+//! configured, compared in constant time. What changes something is moreover closed to the pages of other sites.
+//! Errors are `application/problem+json`, with the remedy.
 
 mod door;
+mod origin;
+mod patch;
+mod problem;
 
 pub use door::{AdminError, serve};

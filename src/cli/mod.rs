@@ -5,6 +5,7 @@ mod demo;
 mod enqueue;
 mod exit;
 mod print;
+mod reload;
 mod schema;
 mod serve;
 mod signals;
@@ -14,7 +15,7 @@ use clap::{Parser, Subcommand};
 
 pub use exit::Exit;
 use print::{fail, print, tell};
-use signals::Signals;
+use signals::{Signalled, Signals};
 
 /// Push delivery under pressure: takes push jobs in bursts and hands them to APNs and FCM at the pace these accept.
 #[derive(Debug, Parser)]

@@ -1,4 +1,4 @@
-//! `tidegate serve`: runs the pipeline until a signal ends it.
+//! `tidegate serve`: runs the pipeline until a signal ends it; takes on a changed configuration meanwhile.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -6,15 +6,18 @@ use std::time::Duration;
 use clap::Args;
 use tokio_util::sync::CancellationToken;
 
-use super::{Exit, Signals, fail, runtime, tell};
+use super::reload::Reloader;
+use super::{Exit, Signalled, Signals, fail, runtime, tell};
 use crate::admin::{self, AdminError};
-use crate::pipeline::{Drained, Pipeline, Settings, StartError};
-use crate::{config, telemetry};
+use crate::config::{self, Loaded};
+use crate::pipeline::{Drained, Pipeline, StartError};
+use crate::telemetry;
 
 /// Where the configuration is looked for.
 pub(super) const DEFAULT_CONFIG: &str = "config/tidegate.toml";
 
-/// Run the pipeline. SIGTERM and SIGINT drain it; a second one ends it at once, losing nothing.
+/// Run the pipeline. SIGTERM and SIGINT drain it; a second one ends it at once, losing nothing. SIGHUP, or a change of
+/// the file, loads the configuration again.
 #[derive(Debug, Args)]
 #[command(after_help = "Example:\n  tidegate serve --config /etc/tidegate/tidegate.toml")]
 pub(super) struct Serve {
@@ -36,11 +39,12 @@ impl Serve {
         for warning in &loaded.warnings {
             tell(warning);
         }
-        runtime().block_on(serve(&loaded.settings))
+        runtime().block_on(serve(self.config, loaded))
     }
 }
 
-async fn serve(settings: &Settings) -> Exit {
+async fn serve(path: PathBuf, loaded: Loaded) -> Exit {
+    let settings = &loaded.settings;
     let mut signals = match Signals::listen() {
         Ok(signals) => signals,
         Err(error) => return fail(Exit::Unavailable, error),
@@ -52,7 +56,7 @@ async fn serve(settings: &Settings) -> Exit {
         Err(error) => return fail(Exit::Config, error),
     };
     let stop = CancellationToken::new();
-    let door = match admin::serve(&settings.http, pipeline.view(), stop.clone()).await {
+    let door = match admin::serve(&settings.http, pipeline.view(), pipeline.steering(), stop.clone()).await {
         Ok((address, door)) => {
             tracing::info!(%address, version = env!("CARGO_PKG_VERSION"), "tidegate is up; see /v1/status and /metrics");
             door
@@ -66,20 +70,28 @@ async fn serve(settings: &Settings) -> Exit {
             return fail(exit, error);
         }
     };
-    let ended = run(pipeline, settings.limits.drain_timeout, &mut signals).await;
+    let reloader = Reloader::new(path, loaded, pipeline.steering());
+    let ended = run(pipeline, reloader, &mut signals).await;
     stop.cancel();
     door.abort();
     ended
 }
 
-async fn run(mut pipeline: Pipeline, deadline: Duration, signals: &mut Signals) -> Exit {
-    tokio::select! {
-        () = signals.stop(not_reloaded) => {}
-        bug = pipeline.broken() => {
-            tracing::error!(bug, "ending: this is a bug; unsettled jobs come again");
-            return Exit::Bug;
+async fn run(mut pipeline: Pipeline, mut reloader: Reloader, signals: &mut Signals) -> Exit {
+    loop {
+        tokio::select! {
+            signalled = signals.next() => match signalled {
+                Signalled::Stop => break,
+                Signalled::Reload => reloader.reload("SIGHUP"),
+            },
+            () = reloader.file_changed() => reloader.reload("the file has changed"),
+            bug = pipeline.broken() => {
+                tracing::error!(bug, "ending: this is a bug; unsettled jobs come again");
+                return Exit::Bug;
+            }
         }
     }
+    let deadline = reloader.drain_timeout();
     tracing::info!(
         ?deadline,
         "draining: finishing what is in flight, returning the rest; a second signal ends it at once"
@@ -105,5 +117,5 @@ async fn run(mut pipeline: Pipeline, deadline: Duration, signals: &mut Signals) 
 }
 
 fn not_reloaded() {
-    tracing::warn!("SIGHUP: this version does not reload; restart it (it drains) to change the configuration");
+    tracing::warn!("SIGHUP: not reloaded, for it is draining");
 }

@@ -9,6 +9,15 @@ pub(super) struct Signals {
     hang_up: Signal,
 }
 
+/// What a signal asks for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Signalled {
+    /// SIGTERM, SIGINT.
+    Stop,
+    /// SIGHUP.
+    Reload,
+}
+
 impl Signals {
     /// Begins to listen: from here on no signal of these ends the process by itself.
     pub(super) fn listen() -> std::io::Result<Self> {
@@ -17,6 +26,15 @@ impl Signals {
             interrupt: signal(SignalKind::interrupt())?,
             hang_up: signal(SignalKind::hangup())?,
         })
+    }
+
+    /// Waits for the next of them. Cancel-safe.
+    pub(super) async fn next(&mut self) -> Signalled {
+        tokio::select! {
+            _ = self.terminate.recv() => Signalled::Stop,
+            _ = self.interrupt.recv() => Signalled::Stop,
+            _ = self.hang_up.recv() => Signalled::Reload,
+        }
     }
 
     /// Waits for a signal to stop; SIGHUP is none, `hung_up` says what it is instead.

@@ -5,6 +5,7 @@
 //! [`Later`](Shape::Later): an operator who writes it is told so instead of being left to believe that it works.
 
 use super::table::{Absent, Class, Key, Kind, Literal, Rule, Shape, Table};
+use crate::delivery::RouteSettings;
 use crate::dispatch::OnOverload;
 use crate::job::{Lane, MAX_TTL_SECONDS};
 use crate::outcome::OutcomeKind;
@@ -269,7 +270,7 @@ const ROUTE: &[Key] = &[
     key("ca_file", Kind::File, Absent::Unset, "Further roots of trust, token endpoints included, PEM."),
     key(
         "burst",
-        Kind::Whole { min: 1, max: 10_000_000 },
+        Kind::Whole { min: 1, max: RouteSettings::MAX_BURST as u64 },
         Absent::Derived("what the rate passes in 100 ms, at least 1"),
         "Pushes that may go at once after a quiet time.",
     ),
@@ -298,8 +299,8 @@ const ROUTE: &[Key] = &[
 
 static CONCURRENCY: Table = Table {
     keys: &[&[
-        key("min", Kind::Whole { min: 1, max: 100_000 }, whole(1), "At least."),
-        key("max", Kind::Whole { min: 1, max: 100_000 }, whole(8_000), "At most."),
+        key("min", Kind::Whole { min: 1, max: RouteSettings::MAX_CONCURRENCY as u64 }, whole(1), "At least."),
+        key("max", Kind::Whole { min: 1, max: RouteSettings::MAX_CONCURRENCY as u64 }, whole(8_000), "At most."),
     ]],
     ..PLAIN
 };

@@ -13,8 +13,10 @@
 //! - The environment wins over the file, the file over the default; a route's own table wins over its provider's.
 //! - Credentials' files are read and checked here, so that a bad one is found before the pipeline starts. Nothing
 //!   touches the network.
+//! - A new configuration for what runs already is compared [key by key](needs_restart): what can't be taken on is named.
 //! - Secrets are neither printed nor quoted: not in a problem, not in the [effective](print_effective) configuration.
 
+mod changes;
 mod credentials;
 mod effective;
 mod files;
@@ -40,6 +42,7 @@ use std::path::Path;
 use std::time::SystemTime;
 
 use crate::pipeline::Settings;
+pub use changes::needs_restart;
 use files::Files;
 use meaning::Meaning;
 pub use problem::{Place, Problem, Problems, Severity, Written};
@@ -56,6 +59,8 @@ pub struct Loaded {
     pub warnings: Vec<Problem>,
     /// See [`print_effective`].
     effective: String,
+    /// See [`needs_restart`].
+    keys: changes::Keys,
 }
 
 /// Reads the file at `path`, lays `env` over it (`TIDEGATE__…`; its other variables serve `env:NAME`) and checks it,
@@ -111,7 +116,8 @@ pub fn parse(
     match settings {
         Some(settings) if problems.errors() == 0 => {
             let effective = effective::print(&root, &sources);
-            Ok(Loaded { settings, warnings: problems.0, effective })
+            let keys = changes::Keys::of(&root, &Files { base_dir, variables: &variables });
+            Ok(Loaded { settings, warnings: problems.0, effective, keys })
         }
         _ => {
             // A warning that something is absent altogether is of use only where the rest is right.

@@ -7,13 +7,14 @@ use super::nearest::nearest;
 use super::table::{Class, Kind};
 use super::units::{self, Bad, SIZE, TIME, Unit};
 use super::value::{Flaw, Value, flaw};
+use crate::flow::Rate;
 
 /// Reads `text` as a value of `kind`; `None`: it is not written as a string.
 pub(super) fn read(kind: Kind, text: &str) -> Option<Result<Value, Flaw>> {
     Some(match kind {
         Kind::Duration { min, max, grain } => duration(text, min, max, grain),
         Kind::Size { min, max } => in_units(text, "a size", min, max, SIZE).map(Value::Size),
-        Kind::Rate => units::rate(text).map(Value::Rate).or_else(|message| {
+        Kind::Rate => Rate::read(text).map(Value::Rate).or_else(|message| {
             flaw(message, "write it like \"5000/s\" or \"600000/min\" (units: s, min, h), or \"unlimited\"")
         }),
         Kind::Text { min, max, class } => plain_text(text, min, max, class),

@@ -3,9 +3,6 @@
 //! One whole number and one unit, nothing between them. Sums (`1h30min`) and fractions are refused: a value that can be
 //! written in one way only can be searched for. The same lists of units serve reading, writing and the schema.
 
-use std::num::NonZeroU32;
-use std::time::Duration;
-
 use crate::flow::Rate;
 
 /// A unit's name and what it is worth in the smallest one.
@@ -15,8 +12,8 @@ pub(super) type Unit = (&'static str, u64);
 pub(super) const TIME: &[Unit] = &[("ms", 1), ("s", 1_000), ("min", 60_000), ("h", 3_600_000), ("d", 86_400_000)];
 /// Of sizes, in bytes: powers of 1,024 only, so that nobody has to guess.
 pub(super) const SIZE: &[Unit] = &[("B", 1), ("KiB", 1 << 10), ("MiB", 1 << 20), ("GiB", 1 << 30), ("TiB", 1 << 40)];
-/// What a rate may be counted over, in milliseconds.
-pub(super) const PER: &[Unit] = &[("s", 1_000), ("min", 60_000), ("h", 3_600_000)];
+/// What a rate may be counted over, in milliseconds; a rate reads and writes itself.
+pub(super) const PER: &[Unit] = Rate::PER;
 
 /// Why a text is not a value with a unit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -63,34 +60,11 @@ pub(super) fn alternatives(units: &[Unit]) -> String {
     format!("({})", units.iter().map(|(name, _)| *name).collect::<Vec<_>>().join("|"))
 }
 
-/// Reads `"600000/min"`; `"unlimited"` is `None`. The error is what is wrong with it.
-pub(super) fn rate(text: &str) -> Result<Option<Rate>, &'static str> {
-    if text == "unlimited" {
-        return Ok(None);
-    }
-    let (number, unit) = text.split_once('/').ok_or("a rate needs a number, a slash and a unit of time")?;
-    if number.is_empty() || !number.bytes().all(|byte| byte.is_ascii_digit()) {
-        return Err("a rate starts with a whole number");
-    }
-    let (_, millis) = PER.iter().find(|(name, _)| *name == unit).ok_or("not a unit of time that a rate can have")?;
-    let number: u32 = number.parse().map_err(|_| "more than 4294967295 at a time can't be counted")?;
-    let cells = NonZeroU32::new(number).ok_or("a rate of nothing would let no push pass, ever")?;
-    Ok(Some(Rate { cells, per: Duration::from_millis(*millis) }))
-}
-
-/// Writes a rate as it is read.
-pub(super) fn write_rate(rate: Option<Rate>) -> String {
-    let Some(rate) = rate else { return "unlimited".to_owned() };
-    let millis = u64::try_from(rate.per.as_millis()).unwrap_or(u64::MAX);
-    match PER.iter().find(|(_, worth)| *worth == millis) {
-        Some((name, _)) => format!("{}/{name}", rate.cells),
-        None => format!("{}/{}", rate.cells, write(millis, TIME)),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
+
+    use std::time::Duration;
 
     use super::*;
 
@@ -111,11 +85,11 @@ mod tests {
 
     #[test]
     fn a_rate_is_a_number_over_a_time() {
-        let per_minute = rate("600000/min").unwrap().unwrap();
+        let per_minute = Rate::read("600000/min").unwrap().unwrap();
         assert_eq!((per_minute.cells.get(), per_minute.per), (600_000, Duration::from_secs(60)));
-        assert_eq!(rate("unlimited"), Ok(None));
+        assert_eq!(Rate::read("unlimited"), Ok(None));
         for bad in ["", "5", "0/s", "/s", "5/", "5/day", "-5/s", "5 /s", "4294967296/s", "Unlimited"] {
-            assert!(rate(bad).is_err(), "{bad}");
+            assert!(Rate::read(bad).is_err(), "{bad}");
         }
     }
 
@@ -128,7 +102,7 @@ mod tests {
 
         #[test]
         fn no_text_makes_it_panic(text in ".*") {
-            let _ = (measure(&text, TIME), measure(&text, SIZE), rate(&text));
+            let _ = (measure(&text, TIME), measure(&text, SIZE), Rate::read(&text));
         }
     }
 }

@@ -175,7 +175,7 @@ impl Value {
             Value::Whole(number) => number.to_string(),
             Value::Duration(time) => string(&units::write(u64::try_from(time.as_millis()).unwrap_or(u64::MAX), TIME)),
             Value::Size(bytes) => string(&units::write(*bytes, SIZE)),
-            Value::Rate(rate) => string(&units::write_rate(*rate)),
+            Value::Rate(rate) => string(&Rate::write(*rate)),
             Value::Text(text) => string(text),
             Value::Words(words) => list(words.iter().map(|word| string(word))),
             Value::Address(address) => string(&address.to_string()),

@@ -1,6 +1,6 @@
 //! All of flow control in one place: how many pushes may go now, and when it is worth asking again. Pure.
 //!
-//! A push may go when all of these agree: the credential is usable, the circuits are closed (or half open: one at a
+//! A push may go when all of these agree: the operator has not paused the route, the credential is usable, the circuits are closed (or half open: one at a
 //! time), fewer attempts are under way than the adaptive limit and the connections' streams allow, the pace has a cell,
 //! its device need not wait, and, if it is a retry, the budget can pay for it.
 //!
@@ -92,6 +92,8 @@ pub struct Gate {
     unseen: u32,
     lost: Option<ConnectionId>,
     credential: bool,
+    /// Whether the operator wants nothing sent.
+    paused: bool,
 }
 
 impl Gate {
@@ -114,7 +116,28 @@ impl Gate {
             unseen: 0,
             lost: None,
             credential: false,
+            paused: false,
         }
+    }
+
+    /// Takes on the limits of `settings` at once: rate, burst and the concurrency's bounds, a ramp that is under way
+    /// considered. What was taken stays taken: a change never grants a burst.
+    pub fn set_limits(&mut self, settings: &RouteSettings, now: Instant) {
+        (self.rate, self.burst) = (settings.rate, settings.burst);
+        self.concurrency.set_bounds(settings.min_concurrency, settings.max_concurrency);
+        self.share = self.ramp.share(now);
+        self.set_pace(now);
+    }
+
+    /// Lets nothing go, nor asks for anything, until the operator resumes it. Circuits and limits stay as they are.
+    pub const fn pause(&mut self, paused: bool) {
+        self.paused = paused;
+    }
+
+    /// Whether the operator wants nothing sent.
+    #[must_use]
+    pub const fn is_paused(&self) -> bool {
+        self.paused
     }
 
     /// Whether there is a usable credential. A fresh one closes the circuit that its predecessor had opened.
@@ -144,8 +167,12 @@ impl Gate {
             return;
         }
         self.share = share;
-        let rate = self.rate.map(|rate| Rate { cells: rate.cells.min(scaled(rate.cells.get(), share)), ..rate });
-        self.pace.set_rate(rate, scaled(self.burst, share).get(), now);
+        self.set_pace(now);
+    }
+
+    fn set_pace(&mut self, now: Instant) {
+        let rate = self.rate.map(|rate| Rate { cells: scaled(rate.cells.get(), self.share), ..rate });
+        self.pace.set_rate(rate, scaled(self.burst, self.share).get(), now);
     }
 
     /// How many attempts may be started now, with `in_flight` under way.
@@ -157,7 +184,7 @@ impl Gate {
     /// The same, but for the pace.
     #[must_use]
     pub fn slots(&self, in_flight: u32, now: Instant) -> u32 {
-        if !self.credential {
+        if !self.credential || self.paused {
             return 0;
         }
         self.concurrency_limit().min(self.circuit_room(now)).saturating_sub(in_flight)
@@ -166,7 +193,7 @@ impl Gate {
     /// How many pushes should be at hand, with `streams` free: those that may go now, and a few ahead of their slot.
     #[must_use]
     pub fn wanted(&self, in_flight: u32, streams: u32, now: Instant) -> u32 {
-        if !self.credential || self.circuit_room(now) == 0 || self.pace.closed_until(now).is_some() {
+        if !self.credential || self.paused || self.circuit_room(now) == 0 || self.pace.closed_until(now).is_some() {
             return 0;
         }
         if self.circuit(now) == CircuitState::HalfOpen {
@@ -282,7 +309,7 @@ impl Gate {
     /// When it is worth asking again, if nothing else happens: the pace has a cell, or the circuits let a probe through.
     #[must_use]
     pub fn next_at(&self, now: Instant) -> Option<Instant> {
-        if !self.credential {
+        if !self.credential || self.paused {
             return None;
         }
         match self.circuit(now) {

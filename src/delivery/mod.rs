@@ -13,6 +13,7 @@
 //!   again. It reads verdicts for the machines of [`flow`](crate::flow).
 //! - [`Shelf`] holds retries whose delay is short, bounded; longer ones are made durable by the settlement.
 //! - [`run`] is the task. It owns the connections, the attempts under way, the gate and the shelf; nothing is shared.
+//! - [`RouteOrders`] reach it by a `watch` and hold at once: new limits, a pause.
 
 mod gate;
 mod reading;
@@ -25,6 +26,6 @@ mod tests;
 
 pub use gate::{Gate, Halt, Refusal, Tried};
 pub use route::{Delivery, run};
-pub use settings::RouteSettings;
+pub use settings::{FloorAboveCeiling, RouteOrders, RoutePatch, RouteSettings};
 pub use shelf::Shelf;
 pub use status::{RouteState, RouteStatus};

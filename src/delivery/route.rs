@@ -1,7 +1,7 @@
 //! The task of one route.
 //!
 //! One loop: start what may go, say upstream what is wanted, hand over what has ended, then wait for whichever comes
-//! first: an answer, a push, a change of the connections or the credential, or a moment that the gate or the shelf named.
+//! first: an answer, a push, a change of the connections, the credential or the orders, or a moment that the gate or the shelf named.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -12,7 +12,7 @@ use futures::stream::{FuturesUnordered, StreamExt};
 use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
-use super::{Gate, Halt, Refusal, RouteSettings, RouteStatus, Shelf, Tried};
+use super::{Gate, Halt, Refusal, RouteOrders, RouteSettings, RouteStatus, Shelf, Tried};
 use crate::flow::Ruling;
 use crate::job::{Push, UnixMillis};
 use crate::outcome::{OutcomeKind, Resolution, SHORT_DELAY};
@@ -37,8 +37,8 @@ const AFTER_RENEWAL: Duration = Duration::from_millis(50);
 pub struct Delivery {
     /// Whose it is.
     pub label: RouteLabel,
-    /// Its limits.
-    pub settings: RouteSettings,
+    /// Its limits, as they are now and as they change.
+    pub orders: watch::Receiver<RouteOrders>,
     /// How attempts are put and answers read.
     pub protocol: Arc<dyn Protocol>,
     /// Its connections.
@@ -57,7 +57,9 @@ pub struct Delivery {
 /// and returns the rest to where it came from.
 pub async fn run(delivery: Delivery, stop: CancellationToken, abandon: CancellationToken) {
     let mut credential = delivery.protocol.credential();
-    let mut route = Route::new(delivery);
+    let mut orders = delivery.orders.clone();
+    let first = orders.borrow_and_update().clone();
+    let mut route = Route::new(delivery, first);
     let mut tick = tokio::time::interval(TICK);
     tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     route.credential(&credential.borrow_and_update().clone());
@@ -80,6 +82,10 @@ pub async fn run(delivery: Delivery, stop: CancellationToken, abandon: Cancellat
             Ok(()) = credential.changed() => {
                 let state = credential.borrow_and_update().clone();
                 route.credential(&state);
+            }
+            Ok(()) = orders.changed() => {
+                let orders = orders.borrow_and_update().clone();
+                route.heed(orders);
             }
             () = sleep_until(wake) => {}
             _ = tick.tick() => {
@@ -150,11 +156,13 @@ struct Route {
 }
 
 impl Route {
-    fn new(delivery: Delivery) -> Self {
+    fn new(delivery: Delivery, orders: RouteOrders) -> Self {
+        let mut gate = Gate::new(&orders.settings, now());
+        gate.pause(orders.paused);
         Self {
-            gate: Gate::new(&delivery.settings, now()),
+            gate,
             label: delivery.label,
-            settings: delivery.settings,
+            settings: orders.settings,
             protocol: delivery.protocol,
             pool: delivery.pool,
             inlet: delivery.inlet,
@@ -177,6 +185,19 @@ impl Route {
             said: report::Said::default(),
             draining: false,
         }
+    }
+
+    /// Takes on new orders at once, and shows them.
+    fn heed(&mut self, orders: RouteOrders) {
+        let new = orders.settings;
+        self.gate.set_limits(&new, now());
+        self.settings.max_attempts = new.max_attempts;
+        if orders.paused != self.gate.is_paused() {
+            let what = if orders.paused { "paused: its jobs wait" } else { "resumed" };
+            tracing::info!(route = %self.label, "route {what}");
+        }
+        self.gate.pause(orders.paused);
+        self.show();
     }
 
     fn under_way(&self) -> u32 {

@@ -10,6 +10,8 @@ pub enum RouteState {
     Ready,
     /// The provider said to send nothing for a while (`Retry-After`, quota).
     Paused,
+    /// The operator said to send nothing: pushes wait, nothing is asked for.
+    PausedByOperator,
     /// The credential is not there yet.
     NoCredential,
     /// The credential or the configuration is broken, or too many tokens died at once: pushes are kept, and one is
@@ -32,7 +34,7 @@ pub struct RouteStatus {
     pub on_shelf: usize,
     /// How many attempts may be under way.
     pub concurrency_limit: u32,
-    /// Pushes a second that the operator allows; absent: unlimited.
+    /// Pushes a second that the operator allows now, a ramp considered; absent: unlimited.
     pub rate: Option<f64>,
     /// Connections open.
     pub connections: usize,

@@ -2,7 +2,7 @@ use std::num::NonZeroU32;
 use std::time::{Duration, Instant};
 
 use super::reading::{health, life, signal};
-use super::{Gate, Halt, Refusal, RouteSettings, Shelf, Tried};
+use super::{FloorAboveCeiling, Gate, Halt, Refusal, RouteOrders, RoutePatch, RouteSettings, Shelf, Tried};
 use crate::flow::{CircuitState, Health, Life, Rate, Ruling, Signal};
 use crate::job::Target;
 use crate::job::fixture::draft;
@@ -306,4 +306,80 @@ fn what_each_machine_reads_in_a_verdict() {
         let read = (health(&verdict), signal(&verdict), life(&verdict));
         assert_eq!(read, (expected_health, expected_signal, expected_life), "{verdict:?}");
     }
+}
+
+/// FLOW.md 3.2: new limits hold at once, up and down, and grant no burst.
+#[test]
+fn flow_3_2_new_limits_hold_at_once_without_a_burst() {
+    let now = Instant::now();
+    let mut gate = gate(Some(100), now);
+    take(&mut gate, 10, now);
+    gate.set_limits(&RouteSettings { burst: 200, ..settings(Some(2_000)) }, now);
+    assert_eq!((gate.rate(), gate.room(0, now)), (2_000.0, 0));
+    assert_eq!(gate.next_at(now), Some(now + SEC / 2_000));
+    assert_eq!(gate.room(0, now + 10 * MS), 20);
+    gate.set_limits(&RouteSettings { max_concurrency: 5, ..settings(Some(1)) }, now + 10 * MS);
+    assert_eq!((gate.concurrency_limit(), gate.room(0, now + 10 * MS), gate.room(5, now + 10 * MS)), (5, 5, 0));
+    gate.set_limits(&RouteSettings { min_concurrency: 90, ..settings(None) }, now + 10 * MS);
+    assert_eq!(gate.room(0, now + 10 * MS), 90);
+}
+
+/// FLOW.md 3.2 and 3.1: a route that comes back ramps up to the new limits, not past the ramp.
+#[test]
+fn flow_3_2_new_limits_are_ramped_as_the_old_ones_were() {
+    let now = Instant::now();
+    let mut gate = gate(Some(1_000), now);
+    let paused =
+        Verdict::of(Fate::Retry { after: SEC, sent: Sent::Refused }).on_route(RouteEffect::Slow { pause: Some(SEC) });
+    take(&mut gate, 1, now);
+    let _ = note(&mut gate, &paused, 1, 0.0, now);
+    let opens = now + SEC;
+    gate.set_limits(&RouteSettings { burst: 400, ..settings(Some(4_000)) }, now + 500 * MS);
+    assert_eq!(gate.room(0, opens - MS), 0, "the provider's pause holds");
+    gate.step(opens);
+    assert_eq!((gate.rate(), gate.room(0, opens)), (400.0, 1), "a tenth, and no burst");
+    gate.set_limits(&RouteSettings { burst: 800, ..settings(Some(8_000)) }, opens);
+    assert_eq!((gate.rate(), gate.room(0, opens)), (800.0, 1));
+    gate.step(opens + 4 * SEC);
+    assert_eq!(gate.rate(), 8_000.0);
+}
+
+/// A pause takes back what was asked for, lets nothing go, and forgets nothing.
+#[test]
+fn flow_3_2_a_paused_gate_lets_nothing_go_and_asks_for_nothing() {
+    let now = Instant::now();
+    let mut gate = gate(Some(1_000), now);
+    take(&mut gate, 10, now);
+    assert!(gate.wanted(0, 1_000, now) > 0 && gate.next_at(now).is_some());
+    gate.pause(true);
+    let later = now + 5 * MS;
+    assert_eq!((gate.room(3, later), gate.slots(3, later), gate.wanted(3, 1_000, later)), (0, 0, 0));
+    assert_eq!((gate.next_at(later), gate.is_paused()), (None, true));
+    gate.set_limits(&settings(Some(2_000)), later);
+    assert_eq!(gate.room(0, later + SEC), 0, "other limits end no pause");
+    gate.pause(false);
+    assert_eq!(gate.room(0, later), 5);
+}
+
+#[test]
+fn a_patch_changes_what_it_names() {
+    let before = RouteOrders::new(settings(Some(100)));
+    let patched = |patch: RoutePatch| patch.apply(&before);
+    let faster = Some(settings(Some(2_000)).rate);
+    let after = patched(RoutePatch { rate: faster, ..RoutePatch::default() }).unwrap();
+    assert_eq!(
+        (after.settings.rate, after.settings.burst),
+        (faster.flatten(), 200),
+        "the usual burst follows the rate"
+    );
+    let own = RouteOrders::new(RouteSettings { burst: 3, ..settings(Some(100)) });
+    let after = RoutePatch { rate: faster, ..RoutePatch::default() }.apply(&own).unwrap();
+    assert_eq!(after.settings.burst, 3, "a chosen one stays");
+    let after = patched(RoutePatch { rate: Some(None), paused: Some(true), ..RoutePatch::default() }).unwrap();
+    assert_eq!((after.settings.rate, after.paused, after.settings.max_concurrency), (None, true, 100));
+    let floor = RoutePatch { min_concurrency: Some(101), ..RoutePatch::default() };
+    assert_eq!(patched(floor), Err(FloorAboveCeiling { min: 101, max: 100 }));
+    let both = RoutePatch { min_concurrency: Some(101), max_concurrency: Some(101), ..RoutePatch::default() };
+    assert_eq!(patched(both).unwrap().settings.max_concurrency, 101);
+    assert_eq!(patched(RoutePatch::default()).unwrap(), before);
 }

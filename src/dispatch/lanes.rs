@@ -94,6 +94,19 @@ impl Lanes {
         Self { weights, policies, routes, slots: Slots::default(), waiting_from: [0; 3] }
     }
 
+    /// Takes on other weights and other policies of shedding at once. What waits keeps its place; the round that is under
+    /// way ends by no more than the new weights.
+    pub fn set_lanes(&mut self, lanes: &[LaneSettings; 3]) {
+        self.weights = lanes.each_ref().map(|lane| lane.weight.max(1));
+        self.policies = lanes.each_ref().map(Policy::of);
+        for route in &mut self.routes {
+            for (credit, weight) in route.credit.iter_mut().zip(self.weights) {
+                *credit = (*credit).min(weight);
+            }
+            route.shedders = Default::default();
+        }
+    }
+
     /// Takes a job in. Those of its pushes that can't wait go to `exits` at once: expired or bound to expire, exhausted,
     /// not an address, without a route; and those that it takes the place of.
     pub fn admit(&mut self, job: &Arc<Envelope>, now: Instant, exits: &mut Vec<Exit>) {

@@ -12,6 +12,7 @@
 //! - [`Window`] turns room in pushes into demand in jobs, so that what waits in memory is bounded and the backlog stays
 //!   in the broker.
 //! - [`Isolation`] sees when a blocked route keeps others from the window they share, and has its pushes parked.
+//! - [`LaneSettings`] reach it by a `watch` and hold at once, for what waits too.
 //! - [`run`] is the task that owns them. A push leaves it to its route's delivery, or by an [`Exit`] (expired, no such
 //!   route, shed, parked, …), which is an outcome or a durable retry: nothing leaves silently.
 //!

@@ -1,13 +1,13 @@
 //! The task that owns the lanes.
 //!
 //! One loop: serve what routes ask for, say upstream what is wanted, then wait for whichever comes first: jobs, demand,
-//! a look for overload and starvation, a second's sweep for expired pushes, or the end.
+//! other settings of the lanes, a look for overload and starvation, a second's sweep for expired pushes, or the end.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use futures::future::poll_fn;
-use tokio::sync::{Notify, mpsc};
+use tokio::sync::{Notify, mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
 use super::{Exit, Isolation, LaneSettings, Lanes, Parking, Window};
@@ -32,8 +32,8 @@ pub struct RouteDoor {
 
 /// What the dispatch task is made of.
 pub struct Dispatch {
-    /// By [`Lane::index`].
-    pub lanes: [LaneSettings; 3],
+    /// By [`Lane::index`]; as they are now and as they change.
+    pub lanes: watch::Receiver<[LaneSettings; 3]>,
     /// Where jobs come from; each link carries the jobs of one lane's queue.
     pub inlets: Vec<(Lane, Inlet<Arc<Envelope>>)>,
     /// By [`RouteId`].
@@ -50,7 +50,9 @@ pub struct Dispatch {
 
 /// Runs until `stop`, then returns what waits to its sources and ends; or until the sources are gone and nothing waits.
 pub async fn run(dispatch: Dispatch, stop: CancellationToken) {
-    let mut desk = Desk::new(dispatch);
+    let mut lanes = dispatch.lanes.clone();
+    let first = lanes.borrow_and_update().clone();
+    let mut desk = Desk::new(dispatch, &first);
     let mut sweep = tokio::time::interval(SWEEP);
     sweep.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     let mut look = tokio::time::interval(LOOK);
@@ -69,6 +71,10 @@ pub async fn run(dispatch: Dispatch, stop: CancellationToken) {
                 None => drop(desk.inlets.remove(nth)),
             },
             () = doorbell.notified() => {}
+            Ok(()) = lanes.changed() => {
+                let lanes = lanes.borrow_and_update().clone();
+                desk.set_lanes(&lanes);
+            }
             _ = look.tick() => desk.look(Instant::now()),
             _ = sweep.tick() => desk.sweep(Instant::now()),
         }
@@ -105,11 +111,11 @@ struct Desk {
 }
 
 impl Desk {
-    fn new(dispatch: Dispatch) -> Self {
+    fn new(dispatch: Dispatch, lanes: &[LaneSettings; 3]) -> Self {
         let now = Instant::now();
-        let windows = dispatch.lanes.each_ref().map(|lane| Window::new(lane.max_waiting as usize));
+        let windows = lanes.each_ref().map(|lane| Window::new(lane.max_waiting as usize));
         Self {
-            lanes: Lanes::new(&dispatch.lanes, dispatch.routes.iter().map(|route| route.default_ttl), now),
+            lanes: Lanes::new(lanes, dispatch.routes.iter().map(|route| route.default_ttl), now),
             isolation: Isolation::new(dispatch.routes.len(), now),
             windows,
             inlets: dispatch.inlets,
@@ -120,6 +126,13 @@ impl Desk {
             exits: dispatch.exits,
             memory: dispatch.memory,
             metrics: dispatch.metrics,
+        }
+    }
+
+    fn set_lanes(&mut self, lanes: &[LaneSettings; 3]) {
+        self.lanes.set_lanes(lanes);
+        for (window, lane) in self.windows.iter_mut().zip(lanes) {
+            window.resize(lane.max_waiting as usize);
         }
     }
 

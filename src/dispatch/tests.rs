@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 mod collapse;
 mod conservation;
 mod isolation;
+mod live;
 mod shed;
 mod spread;
 
@@ -58,6 +59,34 @@ fn flow_2_1_lanes_share_by_their_weights() {
     let taken = take(&mut lanes, APNS, 210, now);
     let count = |lane| taken.iter().filter(|&&taken| taken == lane).count();
     assert_eq!([count(Lane::High), count(Lane::Normal), count(Lane::Low)], [160, 40, 10]);
+}
+
+/// Other weights hold from the next push on; what waits stays.
+#[test]
+fn flow_2_1_weights_change_while_pushes_wait() {
+    let (mut lanes, now) = (lanes(), Instant::now());
+    for lane in Lane::ALL {
+        fill(&mut lanes, lane, 1_000, now);
+    }
+    take(&mut lanes, APNS, 5, now);
+    lanes.set_lanes(&[1, 1, 8].map(LaneSettings::weighing));
+    // What is left of the old round is no more than a new one.
+    let rest = take(&mut lanes, APNS, 3, now);
+    assert_eq!(rest, [Lane::High, Lane::Normal, Lane::Low]);
+    let taken = take(&mut lanes, APNS, 100, now);
+    let count = |lane| taken.iter().filter(|&&taken| taken == lane).count();
+    assert_eq!([count(Lane::High), count(Lane::Normal), count(Lane::Low)], [10, 10, 80]);
+    assert_eq!(Lane::ALL.map(|lane| lanes.waiting_from(lane)).iter().sum::<usize>(), 3_000 - 108);
+}
+
+/// A window that is cut asks for nothing until it has room.
+#[test]
+fn a_window_changes_its_size() {
+    let mut window = Window::new(2_000);
+    window.note(1);
+    assert_eq!(window.demand(1_500), 500);
+    window.resize(1_000);
+    assert_eq!((window.demand(1_500), window.demand(900)), (0, 100));
 }
 
 /// FLOW.md 2.1: an idle share is used by the others, and a push in an empty `high` lane goes next.

@@ -25,6 +25,11 @@ impl Window {
         Self { max_waiting, fan_out: None }
     }
 
+    /// Changes its size; what waits beyond it stays, and nothing is asked for until there is room.
+    pub const fn resize(&mut self, max_waiting: usize) {
+        self.max_waiting = max_waiting;
+    }
+
     /// Notes that a job of so many pushes came.
     pub fn note(&mut self, pushes: usize) {
         #[expect(clippy::cast_precision_loss, reason = "at most 1,000")]

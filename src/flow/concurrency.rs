@@ -88,6 +88,15 @@ impl Concurrency {
         self.limit
     }
 
+    /// Changes floor and ceiling at once. A limit that is cut finds its way back to where it was by slow start, should
+    /// the ceiling rise again.
+    pub fn set_bounds(&mut self, min: u32, max: u32) {
+        self.min = min.max(1);
+        self.max = max.max(self.min);
+        self.threshold = self.threshold.max(self.limit);
+        self.limit = self.limit.clamp(self.min, self.max);
+    }
+
     /// Begins small again, after a pause or an outage; slow start leads up to where it was.
     pub fn restart(&mut self, now: Instant) {
         self.threshold = self.threshold.max(self.limit);

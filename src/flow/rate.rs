@@ -15,6 +15,8 @@
 //! Times are kept in units of 1/cells of a nanosecond, so that a cell lasts a whole number of units whatever the rate:
 //! nothing is rounded, and nothing drifts.
 
+mod text;
+
 use std::num::NonZeroU32;
 use std::time::{Duration, Instant};
 
@@ -32,6 +34,15 @@ impl Rate {
     #[must_use]
     pub fn per_second(&self) -> f64 {
         f64::from(self.cells.get()) / self.per.as_secs_f64()
+    }
+
+    /// The burst where none is named: what `rate` passes in 100 ms, at least 1. A tenth of a second's worth is soon
+    /// enough for any provider to notice, and small beside what is in flight.
+    #[must_use]
+    pub fn default_burst(rate: Option<Self>) -> u32 {
+        let Some(rate) = rate else { return 1 };
+        let cells = u128::from(rate.cells.get()) * 100 / rate.per.as_millis().max(1);
+        u32::try_from(cells).unwrap_or(u32::MAX).max(1)
     }
 }
 
@@ -68,8 +79,19 @@ impl Limit {
     }
 
     fn available(&self, now: u128) -> u128 {
+        self.credit(now) / self.cell()
+    }
+
+    /// What could be taken now if cells could be taken in parts, in units.
+    fn credit(&self, now: u128) -> u128 {
         let horizon = now + self.cell() * u128::from(self.burst);
-        horizon.saturating_sub(self.tat.max(now)) / self.cell()
+        horizon.saturating_sub(self.tat.max(now))
+    }
+
+    /// Leaves one cell for the moment of the opening.
+    fn close_until(&mut self, opening: Duration) {
+        let opening = self.units(opening);
+        self.tat = self.tat.max(opening + self.cell() * u128::from(self.burst - 1));
     }
 }
 
@@ -124,8 +146,7 @@ impl Pace {
         let until = self.closed_until.map_or(until, |earlier| earlier.max(until));
         self.closed_until = Some(until);
         if let Some(limit) = &mut self.limit {
-            let opening = limit.units(until.saturating_duration_since(self.epoch));
-            limit.tat = limit.tat.max(opening + limit.cell() * u128::from(limit.burst - 1));
+            limit.close_until(until.saturating_duration_since(self.epoch));
         }
     }
 
@@ -135,15 +156,19 @@ impl Pace {
         self.closed_until.filter(|until| *until > now)
     }
 
-    /// Changes the rate at once. What was taken early under the old rate stays taken: a change never grants a burst.
+    /// Changes the rate at once. What could be taken before can be taken still, as far as the new burst allows, and no
+    /// more: a change never grants a burst, nor does it make anybody wait for what the old rate had been slow about.
+    /// Where there was no rate, the new one starts with one cell.
     pub fn set_rate(&mut self, rate: Option<Rate>, burst: u32, now: Instant) {
-        let owed = self.limit.map_or(Duration::ZERO, |limit| {
-            let units = limit.units(now.saturating_duration_since(self.epoch));
-            limit.duration(limit.tat.saturating_sub(units))
-        });
+        let since = now.saturating_duration_since(self.epoch);
+        let (old, closed_until) = (self.limit, self.closed_until(now));
         self.limit = rate.map(|rate| {
             let mut limit = Limit { rate, burst: burst.max(1), tat: 0 };
-            limit.tat = limit.units(now.saturating_duration_since(self.epoch) + owed);
+            let credit = old.map_or(limit.cell(), |old| old.credit(old.units(since)) * limit.cell() / old.cell());
+            limit.tat = limit.units(since) + (limit.cell() * u128::from(limit.burst)).saturating_sub(credit);
+            if let Some(until) = closed_until {
+                limit.close_until(until.saturating_duration_since(self.epoch));
+            }
             limit
         });
     }

@@ -68,7 +68,57 @@ fn flow_3_2_a_rate_changes_at_once() {
     assert_eq!(pace.take_up_to(1_000_000, start + 20 * SEC), 1_000_000);
 }
 
+/// FLOW.md 3.2: neither way does a change let more go than could go before, nor is an old rate's slowness waited out.
+#[test]
+fn flow_3_2_a_changed_rate_starts_with_what_was_left() {
+    let start = Instant::now();
+    let mut pace = Pace::new(Some(rate(1, Duration::from_secs(3_600))), 1, start);
+    assert_eq!(pace.take_up_to(10, start), 1);
+    pace.set_rate(Some(rate(1_000, SEC)), 100, start);
+    assert_eq!((pace.available(start), pace.next_at(start)), (0, start + MS), "no burst, and no hour to wait");
+    assert_eq!(pace.take_up_to(500, start + 10 * MS), 10);
+    pace.set_rate(Some(rate(1_000, SEC)), 5_000, start + 15 * MS);
+    assert_eq!(pace.available(start + 15 * MS), 5, "a larger burst fills at the rate");
+    pace.set_rate(Some(rate(10, SEC)), 2, start + 15 * MS);
+    assert_eq!(pace.available(start + 15 * MS), 2, "a smaller one holds at once");
+    pace.set_rate(None, 1, start + SEC);
+    pace.set_rate(Some(rate(10, SEC)), 50, start + SEC);
+    assert_eq!(pace.available(start + SEC), 1, "what had no rate begins with one");
+}
+
+/// FLOW.md 3.2: what the provider said holds beside what the operator says.
+#[test]
+fn flow_3_2_a_changed_rate_does_not_open_what_is_closed() {
+    let start = Instant::now();
+    let until = start + 10 * SEC;
+    for (old, new) in [(Some(rate(1_000, SEC)), Some(rate(2, SEC))), (None, Some(rate(1_000, SEC)))] {
+        let mut pace = Pace::new(old, 50, start);
+        pace.close_until(until);
+        pace.set_rate(new, 50, start + SEC);
+        assert_eq!((pace.available(until - MS), pace.next_at(start + SEC)), (0, until));
+        assert_eq!(pace.available(until), 1, "one, not a burst");
+    }
+}
+
 proptest! {
+    /// However often the rate changes, never more than the bucket held at first and what the rates passed meanwhile.
+    #[test]
+    fn flow_3_2_changes_of_the_rate_never_add_cells(
+        steps in prop::collection::vec((1_u32..100_000, 1_u32..5_000, 0_u64..50_000, 0_u32..2_000), 1..100),
+    ) {
+        let start = Instant::now();
+        let mut pace = Pace::new(Some(rate(100, SEC)), 10, start);
+        let (mut now, mut allowed, mut taken) = (start, 10.0, 0.0);
+        for (cells, burst, micros, wanted) in steps {
+            pace.set_rate(Some(rate(cells, SEC)), burst, now);
+            let waited = Duration::from_micros(micros);
+            now += waited;
+            allowed += f64::from(cells) * waited.as_secs_f64();
+            taken += f64::from(pace.take_up_to(wanted, now));
+            prop_assert!(taken <= allowed + 1e-6, "{taken} of {allowed}");
+        }
+    }
+
     /// Never more than `rate × T + burst` in any window, whatever is asked when.
     #[test]
     fn a_pace_never_passes_more_than_its_rate_and_burst(
@@ -134,6 +184,28 @@ proptest! {
 
 fn load(in_flight: u32) -> Load {
     Load { in_flight, held_back: false }
+}
+
+/// FLOW.md 3.2: bounds hold at once, and a limit that was cut is soon where it was when it may be.
+#[test]
+fn flow_3_2_bounds_of_the_concurrency_change_at_once() {
+    let start = Instant::now();
+    let mut limit = Concurrency::new(1, 8_000);
+    limit.set_bounds(1, 10);
+    assert_eq!(limit.limit(), 10);
+    limit.set_bounds(200, 300);
+    assert_eq!(limit.limit(), 200);
+    limit.set_bounds(1, 8_000);
+    limit.note(Signal::Overload, load(200), MS, start + SEC);
+    assert_eq!(limit.limit(), 140);
+    limit.set_bounds(1, 20);
+    limit.set_bounds(1, 8_000);
+    for nth in 0..120 {
+        limit.note(Signal::Answered, load(limit.limit()), MS, start + 2 * SEC + nth * MS);
+    }
+    assert_eq!(limit.limit(), 140, "slow start led back");
+    limit.set_bounds(0, 0);
+    assert_eq!(limit.limit(), 1, "never nothing");
 }
 
 /// FLOW.md 3.3: it grows only while it is used, and falls once per wave of overload.

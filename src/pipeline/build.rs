@@ -8,8 +8,8 @@ use tokio::sync::{Notify, mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
 use super::threads::Threads;
-use super::{Pipeline, Settings, StartError, View};
-use crate::delivery::{Delivery, RouteSettings, RouteStatus};
+use super::{Pipeline, Settings, StartError, Steering, View};
+use crate::delivery::{Delivery, RouteOrders, RouteSettings, RouteStatus};
 use crate::dispatch::{Dispatch, RouteDoor};
 use crate::job::{Envelope, Lane, MemoryBudget, RouteId, RouteTable, UnixMillis};
 use crate::outcome::{AmqpSink, FileSink, Keepers, OutcomeSettings, Settlement, Sink, Tally, Troubles, WebhookSink};
@@ -53,14 +53,17 @@ impl Pipeline {
         let tasks = FuturesUnordered::new();
         let mut doors = Vec::new();
         let mut statuses = Vec::new();
+        let mut orders = Vec::new();
         for route in routes {
             let (outlet, inlet) = link(Arc::clone(&doorbell));
             let (status_in, status) = watch::channel(RouteStatus::default());
             doors.push(RouteDoor { label: route.label.clone(), outlet, default_ttl: route.limits.default_ttl });
             statuses.push((route.label.clone(), status));
+            let (orders_in, route_orders) = watch::channel(RouteOrders::new(route.limits));
+            orders.push((route.label.clone(), orders_in));
             let delivery = Delivery {
                 label: route.label,
-                settings: route.limits,
+                orders: route_orders,
                 protocol: route.protocol,
                 pool: route.pool,
                 inlet,
@@ -92,8 +95,9 @@ impl Pipeline {
             metrics: Arc::clone(&metrics),
         };
         let settlement = tokio::spawn(crate::outcome::run(settlement));
+        let (lanes_in, lanes) = watch::channel(settings.lanes.clone());
         let dispatch = Dispatch {
-            lanes: settings.lanes.clone(),
+            lanes,
             inlets,
             routes: doors,
             doorbell,
@@ -112,7 +116,8 @@ impl Pipeline {
             memory,
             troubles,
         };
-        Ok(Self { view, source, stop, tasks, settlement, threads })
+        let steering = Steering::new(orders, lanes_in);
+        Ok(Self { view, steering, source, stop, tasks, settlement, threads })
     }
 }
 

@@ -1,4 +1,4 @@
-//! Builds the pipeline from its settings, shows it, drains it.
+//! Builds the pipeline from its settings, shows it, steers it, drains it.
 //!
 //! Who ends when: the intake stops first; then the dispatch returns what waits and ends; with it the deliveries' links,
 //! so that each finishes what is in flight and ends; with them the settlement's inboxes, so that it settles what is left
@@ -7,6 +7,7 @@
 mod build;
 mod http;
 mod settings;
+mod steering;
 mod threads;
 mod view;
 
@@ -23,6 +24,7 @@ use threads::Threads;
 
 pub use http::HttpSettings;
 pub use settings::{AppSettings, LimitSettings, Settings};
+pub use steering::{NotPatched, Steering};
 pub use view::{Status, View};
 
 /// How long the stages may take to let go of what they hold, after the deadline.
@@ -34,6 +36,7 @@ const LAST_WORDS: Duration = Duration::from_secs(10);
 /// A running pipeline.
 pub struct Pipeline {
     view: View,
+    steering: Steering,
     source: Option<AmqpSource>,
     stop: Stop,
     /// The dispatch and the deliveries: none ends before it is told to.
@@ -81,6 +84,12 @@ impl Pipeline {
     #[must_use]
     pub fn view(&self) -> View {
         self.view.clone()
+    }
+
+    /// The way to change it while it runs.
+    #[must_use]
+    pub fn steering(&self) -> Steering {
+        self.steering.clone()
     }
 
     /// Waits for what must not happen: a task that ends without having been told to, because of a bug. What it held is

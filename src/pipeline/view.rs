@@ -80,7 +80,7 @@ struct MemoryReport {
 
 impl View {
     /// Whether it takes jobs, and what is amiss. A parked route is amiss but does not make the whole unready, unless
-    /// every route is.
+    /// every route is; one that the operator has paused never does.
     #[must_use]
     pub fn readiness(&self) -> (bool, Vec<String>) {
         let mut reasons = Vec::new();
@@ -102,6 +102,10 @@ impl View {
                 RouteState::Parked | RouteState::Unavailable | RouteState::NoCredential => {
                     let why = status.reason.as_deref().unwrap_or("no credential yet");
                     reasons.push(format!("route {label}: {why}"));
+                }
+                RouteState::PausedByOperator => {
+                    usable = true;
+                    reasons.push(format!("route {label}: {}", status.reason.as_deref().unwrap_or("paused")));
                 }
                 RouteState::Ready | RouteState::Paused => usable = true,
             }

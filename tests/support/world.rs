@@ -236,6 +236,14 @@ impl Served {
         (answer.status().as_u16(), answer.text().await.expect("the answer is text"))
     }
 
+    /// Changes a route; the answer's status and body.
+    pub async fn patch(&self, route: &str, change: Value) -> (u16, Value) {
+        let client = reqwest::Client::builder().no_proxy().build().expect("a client");
+        let request = client.patch(format!("http://{}/v1/routes/{route}", self.address)).body(change.to_string());
+        let answer = request.send().await.expect("the door answers");
+        (answer.status().as_u16(), answer.json().await.expect("the answer is JSON"))
+    }
+
     /// `/v1/status`.
     pub async fn status(&self) -> Value {
         serde_json::from_str(&self.get("/v1/status").await.1).expect("the status is JSON")
@@ -256,7 +264,16 @@ impl Served {
 
     /// Sends SIGTERM.
     pub fn terminate(&self) {
-        let sent = Command::new("kill").args(["-TERM", &self.child.id().to_string()]).status().expect("kill runs");
+        self.signal("-TERM");
+    }
+
+    /// Sends SIGHUP.
+    pub fn hang_up(&self) {
+        self.signal("-HUP");
+    }
+
+    fn signal(&self, name: &str) {
+        let sent = Command::new("kill").args([name, &self.child.id().to_string()]).status().expect("kill runs");
         assert!(sent.success());
     }
 

@@ -88,7 +88,7 @@ impl Meaning<'_> {
         let (min_concurrency, max_concurrency) = self.concurrency(section.always("concurrency"))?;
         Some(RouteSettings {
             rate,
-            burst: section.whole("burst").unwrap_or_else(|| default_burst(rate)),
+            burst: section.whole("burst").unwrap_or_else(|| Rate::default_burst(rate)),
             min_concurrency,
             max_concurrency,
             connections: section.whole("connections")?,
@@ -113,12 +113,4 @@ impl Meaning<'_> {
         }
         Some((min, max))
     }
-}
-
-/// What the rate passes in 100 ms, at least 1: a tenth of a second's worth is soon enough for any provider to notice,
-/// and small beside what is in flight.
-fn default_burst(rate: Option<Rate>) -> u32 {
-    let Some(rate) = rate else { return 1 };
-    let cells = u128::from(rate.cells.get()) * 100 / rate.per.as_millis().max(1);
-    u32::try_from(cells).unwrap_or(u32::MAX).max(1)
 }

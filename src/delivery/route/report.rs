@@ -46,6 +46,7 @@ impl Route {
             RouteEffect::Alert | RouteEffect::Misaddressed if self.said.once(reason, now) => {
                 tracing::warn!(route = %self.label, reason, status = verdict.status, job = %push.envelope.job.id, "the provider complains of what only an operator or a caller can change; said once a minute for each reason");
             }
+            RouteEffect::Alert | RouteEffect::Misaddressed => {}
             RouteEffect::Slow { pause: Some(pause) } => {
                 tracing::debug!(route = %self.label, reason, ?pause, "the provider asks for a pause");
             }
@@ -92,6 +93,7 @@ impl Route {
         let circuit = self.gate.circuit(now);
         let halt = self.gate.halt(now);
         let state = match halt {
+            _ if self.gate.is_paused() => RouteState::PausedByOperator,
             _ if !self.gate.has_credential() && self.trouble.is_some() => RouteState::Parked,
             _ if !self.gate.has_credential() => RouteState::NoCredential,
             Some(Halt::Refused | Halt::MassDeath) => RouteState::Parked,
@@ -101,9 +103,15 @@ impl Route {
         };
         let rate = self.gate.rate();
         let pool = self.pool.status();
+        let trouble = self.trouble.clone().or_else(|| halt.and_then(|halt| self.why(halt))).or(pool.last_failure);
+        let reason = match trouble {
+            trouble if !self.gate.is_paused() => trouble,
+            None => Some("paused by the operator".to_owned()),
+            Some(trouble) => Some(format!("paused by the operator; besides: {trouble}")),
+        };
         let status = RouteStatus {
             state,
-            reason: self.trouble.clone().or_else(|| halt.and_then(|halt| self.why(halt))).or(pool.last_failure),
+            reason,
             in_flight: self.under_way(),
             on_shelf: self.shelf.len(),
             concurrency_limit: self.gate.concurrency_limit(),

@@ -1,0 +1,106 @@
+//! In what two configurations differ that a running pipeline can't take on.
+//!
+//! Every key's value is kept as a digest, what a secret or a file of credentials holds included. So a renewed
+//! certificate under the same name is a change, and no secret is kept a second time.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use ring::digest::{SHA256, digest};
+use secrecy::ExposeSecret;
+
+use super::Loaded;
+use super::files::Files;
+use super::section::{Child, Entry, Section, join};
+use super::value::Value;
+
+/// All keys and tables, by their whole paths.
+#[derive(Clone, Default)]
+pub(super) struct Keys(BTreeMap<String, Held>);
+
+#[derive(Clone)]
+struct Held {
+    /// Its path, or that of the key from which it is inherited.
+    place: String,
+    /// Of its value; a table has none.
+    digest: Vec<u8>,
+    /// Whether a running pipeline takes on a change.
+    live: bool,
+}
+
+impl std::fmt::Debug for Keys {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{} keys", self.0.len())
+    }
+}
+
+impl Keys {
+    pub(super) fn of(root: &Section, files: &Files<'_>) -> Self {
+        let mut keys = Self::default();
+        keys.table(root, files);
+        keys
+    }
+
+    fn table(&mut self, section: &Section, files: &Files<'_>) {
+        self.0.insert(section.path.clone(), Held { place: section.path.clone(), digest: Vec::new(), live: false });
+        for (name, child) in &section.children {
+            match child {
+                Child::Value(entry) => {
+                    let held = Held {
+                        place: entry.path.clone(),
+                        digest: fingerprint(name, entry, files),
+                        live: is_live(section, name),
+                    };
+                    self.0.insert(join(&section.path, name), held);
+                }
+                Child::Section(inner) => inner.iter().for_each(|inner| self.table(inner, files)),
+                Child::Named(inner) | Child::Rows(inner) => inner.iter().for_each(|inner| self.table(inner, files)),
+            }
+        }
+    }
+}
+
+fn fingerprint(name: &str, entry: &Entry, files: &Files<'_>) -> Vec<u8> {
+    let secret =
+        |written| files.secret(written).map(|(secret, _)| secret.expose_secret().to_owned()).unwrap_or_default();
+    let text = match &entry.value {
+        None => return Vec::new(),
+        Some(Value::Secret(written)) => secret(written),
+        Some(Value::Secrets(written)) => written.iter().map(|(written, _)| secret(written) + "\n").collect(),
+        Some(Value::Text(file)) if name.ends_with("_file") => {
+            files.read(file).map(|file| file.text).unwrap_or_default()
+        }
+        Some(value) => value.toml(),
+    };
+    digest(&SHA256, text.as_bytes()).as_ref().to_vec()
+}
+
+/// The keys in which `new` differs from `running` and that only a restart brings into force, each table that came or
+/// went as one. What else differs a running pipeline takes on.
+#[must_use]
+pub fn needs_restart(running: &Loaded, new: &Loaded) -> Vec<String> {
+    let (running, new) = (&running.keys.0, &new.keys.0);
+    let paths: BTreeSet<&String> = running.keys().chain(new.keys()).collect();
+    let mut changed = BTreeSet::new();
+    for path in paths {
+        let (before, after) = (running.get(path), new.get(path));
+        let same = before.map(|held| &held.digest) == after.map(|held| &held.digest);
+        if same || before.or(after).is_some_and(|held| held.live) {
+            continue;
+        }
+        let inherited = before.zip(after).filter(|(old, new)| old.place == new.place).map(|(old, _)| &old.place);
+        changed.insert(inherited.unwrap_or(path).clone());
+    }
+    let inside = |path: &String| path.match_indices('.').any(|(dot, _)| changed.contains(&path[..dot]));
+    changed.iter().filter(|path| !inside(path)).cloned().collect()
+}
+
+/// Whether a running pipeline takes on a change of the key `name` of this table.
+fn is_live(section: &Section, name: &str) -> bool {
+    let of_a_route = section.path.starts_with("providers.") || section.path.starts_with("apps.");
+    match name {
+        "rate" | "burst" | "max_attempts" => of_a_route,
+        "min" | "max" => of_a_route && section.name == "concurrency",
+        "drain_timeout" => section.path == "limits",
+        _ => section.path.starts_with("lanes."),
+    }
+}
