@@ -95,9 +95,16 @@ impl Pipeline {
     /// Waits for what must not happen: a task that ends without having been told to, because of a bug. What it held is
     /// unsettled; the process should end, and everything comes again. Cancel-safe.
     pub async fn broken(&mut self) -> String {
+        let source = async {
+            match &mut self.source {
+                Some(source) => source.broken().await,
+                None => std::future::pending().await,
+            }
+        };
         let ended = tokio::select! {
             Some(ended) = self.tasks.next() => ended,
             ended = &mut self.settlement => ended,
+            bug = source => return bug,
         };
         match ended {
             Ok(()) => "a stage ended by itself".to_owned(),
