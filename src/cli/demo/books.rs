@@ -30,6 +30,8 @@ pub(super) struct RouteLine {
 pub(super) struct Books {
     pub(super) published: u64,
     pub(super) took: Duration,
+    /// Until 99% had ended; the rest may wait for the delay that a provider asked for.
+    pub(super) most: Duration,
     pub(super) cpu: Option<Cpu>,
     pub(super) peak_memory: Option<u64>,
     pub(super) lanes: Vec<LaneLine>,

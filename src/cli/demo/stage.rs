@@ -64,11 +64,11 @@ async fn on_stage(demo: &Demo, amqp: &AmqpSettings, signals: &mut Signals) -> Re
             "watch it: http://{address}/v1/status and /metrics; the simulators' ledger: http://{ledger}/ledger"
         ));
         let (cpu, begun) = (Cpu::now(), Instant::now());
-        play(demo, amqp, &pipeline.view(), signals).await?;
+        let most = play(demo, amqp, &pipeline.view(), signals).await?.saturating_duration_since(begun);
         let cpu = cpu.and_then(|before| Cpu::now().map(|now| now.since(before)));
-        Ok((begun.elapsed(), cpu))
+        Ok((begun.elapsed(), most, cpu))
     };
-    let played: Result<(Duration, Option<Cpu>), String> = played.await;
+    let played: Result<(Duration, Duration, Option<Cpu>), String> = played.await;
 
     let view = pipeline.view();
     let routes = route_lines(&view);
@@ -76,8 +76,8 @@ async fn on_stage(demo: &Demo, amqp: &AmqpSettings, signals: &mut Signals) -> Re
     let deadline = if played.is_ok() { DRAIN } else { Duration::ZERO };
     let drained = pipeline.drain(deadline).await == Drained::Clean;
     stop.cancel();
-    let (took, cpu) = played?;
-    let books = Books { took, cpu, routes, drained, ..books(demo, &view, &simulator).await };
+    let (took, most, cpu) = played?;
+    let books = Books { took, most, cpu, routes, drained, ..books(demo, &view, &simulator).await };
     simulator.shutdown().await;
     Ok(books)
 }
@@ -87,6 +87,7 @@ async fn books(demo: &Demo, view: &View, simulator: &Simulator) -> Books {
     Books {
         published: demo.pushes,
         took: Duration::ZERO,
+        most: Duration::ZERO,
         cpu: None,
         peak_memory: peak_memory(),
         lanes: lane_lines(view),
@@ -116,8 +117,8 @@ fn without_broker(error: &BrokerError) -> String {
     }
 }
 
-/// Publishes the burst and waits until every push of it has ended.
-async fn play(demo: &Demo, amqp: &AmqpSettings, view: &View, signals: &mut Signals) -> Result<(), String> {
+/// Publishes the burst and waits until every push of it has ended. Says when 99% of them had.
+async fn play(demo: &Demo, amqp: &AmqpSettings, view: &View, signals: &mut Signals) -> Result<Instant, String> {
     let close = CancellationToken::new();
     let _closed = close.clone().drop_guard();
     let publisher = Publisher::start(Arc::new(amqp.clone()), close);
@@ -127,24 +128,28 @@ async fn play(demo: &Demo, amqp: &AmqpSettings, view: &View, signals: &mut Signa
     let names = Names::new(amqp.prefix.as_str());
     let bar = progress(demo.pushes);
     let played = tokio::select! {
-        ended = async { tokio::try_join!(burst.publish(&publisher, &names, &published), watch(demo, view, &published, &bar)) } => ended.map(|_| ()),
+        ended = async { tokio::try_join!(burst.publish(&publisher, &names, &published), watch(demo, view, &published, &bar)) } => ended.map(|((), most)| most),
         () = signals.any() => Err(INTERRUPTED.to_owned()),
     };
     bar.finish_and_clear();
     played
 }
 
-/// Waits until as many pushes have ended as are published, and shows how far it is.
-async fn watch(demo: &Demo, view: &View, published: &AtomicU64, bar: &ProgressBar) -> Result<(), String> {
+/// Waits until as many pushes have ended as are published, and shows how far it is. Says when 99% of them had ended.
+async fn watch(demo: &Demo, view: &View, published: &AtomicU64, bar: &ProgressBar) -> Result<Instant, String> {
     let mut last = (0, Instant::now());
+    let mut most = None;
     loop {
         tokio::time::sleep(LOOK_EVERY).await;
         let ended = view.tally.ended_in_all();
         bar.set_position(ended);
         let (published, held) = (published.load(Ordering::Relaxed), view.memory.bytes() >> 10);
         bar.set_message(format!("published {published}, held in memory {held} KiB"));
+        if ended >= demo.pushes - demo.pushes / 100 {
+            most.get_or_insert_with(Instant::now);
+        }
         if ended >= demo.pushes {
-            return Ok(());
+            return Ok(most.unwrap_or_else(Instant::now));
         }
         if ended > last.0 {
             last = (ended, Instant::now());

@@ -8,7 +8,7 @@ use super::books::Books;
 /// The table.
 pub(super) fn render(books: &Books) -> String {
     let mut out = String::new();
-    let seconds = books.took.as_secs_f64();
+    let (seconds, most) = (books.took.as_secs_f64(), books.most.as_secs_f64());
     #[expect(clippy::cast_precision_loss, reason = "counts far below 2^52")]
     let (pushes, ended) = (books.published as f64, books.ended() as f64);
     line(
@@ -20,9 +20,9 @@ pub(super) fn render(books: &Books) -> String {
         &mut out,
         "burst",
         &format!(
-            "{seconds:.1} s, {} pushes a second, {} a minute",
-            rounded(ended / seconds),
-            rounded(ended / seconds * 60.0)
+            "99% within {most:.1} s: {} pushes a second, {} a minute; the last after {seconds:.1} s",
+            rounded(ended * 0.99 / most),
+            rounded(ended * 0.99 / most * 60.0)
         ),
     );
     if let Some(cpu) = books.cpu {
