@@ -116,7 +116,7 @@ impl Bench {
             status: status_in,
             metrics: Arc::new(Metrics::default()),
         };
-        tokio::spawn(tidegate::delivery::run(delivery, CancellationToken::new(), CancellationToken::new()));
+        tokio::spawn(tidegate::delivery::run(delivery, CancellationToken::new()));
         Self {
             outlet,
             waiting: (0..PUSHES).rev().map(push).collect(),

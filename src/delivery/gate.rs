@@ -1,8 +1,8 @@
 //! All of flow control in one place: how many pushes may go now, and when it is worth asking again. Pure.
 //!
-//! A push may go when all of these agree: the operator has not paused the route, the credential is usable, the circuits are closed (or half open: one at a
-//! time), fewer attempts are under way than the adaptive limit and the connections' streams allow, the pace has a cell,
-//! its device need not wait, and, if it is a retry, the budget can pay for it.
+//! A push may go when all of these agree: the operator has not paused the route, the credential is usable, the circuits
+//! are closed (or half open: one at a time), fewer attempts are under way than the adaptive limit and the connections'
+//! streams allow, the pace has a cell, its device need not wait, and, if it is a retry, the budget can pay for it.
 //!
 //! ```text
 //!            ┌─ credential ─ circuits: config, provider, mass death ─ concurrency ─ pace ─┐ for the route: room

@@ -1,7 +1,8 @@
 //! The task of one route.
 //!
 //! One loop: start what may go, say upstream what is wanted, hand over what has ended, then wait for whichever comes
-//! first: an answer, a push, a change of the connections, the credential or the orders, or a moment that the gate or the shelf named.
+//! first: an answer, a push, a change of the connections, the credential or the orders, or a moment that the gate or the
+//! shelf named.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -15,12 +16,12 @@ use tokio_util::sync::CancellationToken;
 use super::{Gate, Halt, Refusal, RouteOrders, RouteSettings, RouteStatus, Shelf, Tried};
 use crate::flow::Ruling;
 use crate::job::{Push, UnixMillis};
-use crate::outcome::{OutcomeKind, Resolution, SHORT_DELAY};
+use crate::outcome::{Resolution, SHORT_DELAY};
 use crate::provider::Protocol;
 use crate::provider::http2::{Finished, Pool};
 use crate::stage::Inlet;
 use crate::telemetry::{Metrics, RouteLabel};
-use crate::verdict::{Fate, Reason, Verdict};
+use crate::verdict::Reason;
 
 mod after;
 mod report;
@@ -53,9 +54,9 @@ pub struct Delivery {
     pub metrics: Arc<Metrics>,
 }
 
-/// Runs until `stop` (or until the dispatch is gone), then lets what is in flight end, at the latest until `abandon`,
-/// and returns the rest to where it came from.
-pub async fn run(delivery: Delivery, stop: CancellationToken, abandon: CancellationToken) {
+/// Runs until the dispatch is gone, then lets what is in flight end, at the latest until `abandon`, and returns the rest to
+/// where it came from.
+pub async fn run(delivery: Delivery, abandon: CancellationToken) {
     let mut credential = delivery.protocol.credential();
     let mut orders = delivery.orders.clone();
     let first = orders.borrow_and_update().clone();
@@ -72,7 +73,6 @@ pub async fn run(delivery: Delivery, stop: CancellationToken, abandon: Cancellat
         }
         let wake = route.next_at(now);
         tokio::select! {
-            () = stop.cancelled() => break,
             Some(ended) = route.in_flight.next() => route.answers(ended),
             chunk = route.inlet.recv() => match chunk {
                 Some(chunk) => route.buffer.extend(chunk),
@@ -236,18 +236,9 @@ impl Route {
     }
 
     /// Puts one push on the wire, if it still should go and a stream is still there.
-    fn attempt(&mut self, mut push: Push, now: Instant) -> Begun {
-        if !push.envelope.is_live() {
-            // Its source has to hear that it was not sent, for it comes again.
-            self.ended.push(Resolution::Returned(push));
-            return Begun::Ended;
-        }
+    fn attempt(&mut self, push: Push, now: Instant) -> Begun {
+        let Some(mut push) = self.still_good(push, now) else { return Begun::Ended };
         let left = push.envelope.deadline(self.settings.default_ttl).saturating_duration_since(now);
-        if left.is_zero() {
-            let reason = Some("ttl_passed".into());
-            self.end(push, OutcomeKind::Expired, reason, &Verdict::of(Fate::Rejected));
-            return Begun::Ended;
-        }
         let retry = push.attempts > 0;
         if let Err(refusal) = self.gate.admit(push.target(), retry, fastrand::f64(), now) {
             match refusal {

@@ -153,14 +153,14 @@ impl Desk {
                 continue;
             }
             let outlet = &mut self.routes[id.0 as usize].outlet;
-            if !outlet.has_slot() || outlet.demand() == 0 {
+            let room = outlet.room();
+            if room == 0 {
                 continue;
             }
-            let demand = outlet.demand();
-            let mut pushes = self.lanes.take(id, demand, now, &mut self.leaving);
-            // A delivery that is gone drops its pushes unsettled: their jobs come again.
+            let mut pushes = self.lanes.take(id, room, now, &mut self.leaving);
+            // One that goes in this moment drops its pushes unsettled: their jobs come again.
             let _ = outlet.try_send(&mut pushes);
-            debug_assert!(pushes.is_empty() || outlet.is_closed(), "taken by demand, with a slot free");
+            debug_assert!(pushes.is_empty() || outlet.is_closed(), "taken by the outlet's own room");
         }
     }
 

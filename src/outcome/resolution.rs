@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::{Ended, Outcome, OutcomeKind};
 use crate::dispatch::{Exit, Why};
-use crate::job::{Push, Target, UnixMillis};
+use crate::job::{Push, UnixMillis};
 
 /// What became of a push.
 pub enum Resolution {
@@ -35,7 +35,7 @@ impl From<Exit> for Resolution {
             Why::WouldWait => (OutcomeKind::Shed, "overload".into()),
             Why::Exhausted => (OutcomeKind::Failed, "too_many_deliveries".into()),
             Why::NoRoute => (OutcomeKind::Rejected, "no_route".into()),
-            Why::BadTarget => (OutcomeKind::Rejected, bad_target(push.target())),
+            Why::BadTarget => (OutcomeKind::Rejected, "bad_target".into()),
         };
         let outcome = Outcome {
             kind,
@@ -48,8 +48,4 @@ impl From<Exit> for Resolution {
         };
         Resolution::Ended(Ended { push, outcome })
     }
-}
-
-fn bad_target(_target: &Target) -> Cow<'static, str> {
-    "bad_target".into()
 }

@@ -72,7 +72,7 @@ impl Pipeline {
                 metrics: Arc::clone(&metrics),
             };
             // The dispatch's end is a delivery's signal to drain, so it needs no stop of its own.
-            let run = crate::delivery::run(delivery, CancellationToken::new(), stop.abandon.clone());
+            let run = crate::delivery::run(delivery, stop.abandon.clone());
             tasks.push(threads.next().spawn(run));
         }
         drop(resolutions_in);

@@ -18,6 +18,7 @@ mod jwt;
 mod merge;
 mod protocol;
 mod retry_after;
+mod row;
 mod settings;
 pub mod tls;
 mod wording;

@@ -154,12 +154,6 @@ impl<T> Outlet<T> {
         self.shared.exhausted.store(exhausted, Ordering::Relaxed);
     }
 
-    /// Whether a chunk could be sent now without waiting.
-    #[must_use]
-    pub fn has_slot(&self) -> bool {
-        self.owed.is_empty() && self.parcels.capacity() > 0
-    }
-
     /// Waits until at least one event is wanted, and says how many. Only for an outlet that has its doorbell to itself.
     ///
     /// # Errors

@@ -63,14 +63,24 @@ impl Route {
             leaving.extend::<VecDeque<Push>>(over);
         }
         for push in leaving {
-            if !push.envelope.is_live() {
-                self.ended.push(Resolution::Returned(push));
-            } else if now >= push.envelope.deadline(ttl) {
-                self.end(push, OutcomeKind::Expired, Some("ttl_passed".into()), &Verdict::of(Fate::Rejected));
-            } else {
+            if let Some(push) = self.still_good(push, now) {
                 self.put_off(push, PUT_OFF, "held_too_long", now);
             }
         }
+    }
+
+    /// The push, unless its job has been taken back or its time is over: then it has left.
+    pub(super) fn still_good(&mut self, push: Push, now: Instant) -> Option<Push> {
+        if !push.envelope.is_live() {
+            // Its source has to hear that it was not sent, for it comes again.
+            self.ended.push(Resolution::Returned(push));
+            return None;
+        }
+        if now >= push.envelope.deadline(self.settings.default_ttl) {
+            self.end(push, OutcomeKind::Expired, Some("ttl_passed".into()), &Verdict::of(Fate::Rejected));
+            return None;
+        }
+        Some(push)
     }
 
     fn again(&mut self, push: Push, delay: Duration, verdict: &Verdict, now: Instant) {

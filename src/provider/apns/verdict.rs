@@ -17,8 +17,9 @@ use serde_json::Value;
 use crate::job::UnixMillis;
 use crate::provider::Answer;
 use crate::provider::retry_after::retry_after;
+use crate::provider::row::{again, parked, rejected, slow, unregistered};
 use crate::provider::wording;
-use crate::verdict::{ConnectionEffect, Fate, RouteEffect, Sent, Verdict};
+use crate::verdict::{ConnectionEffect, Fate, RouteEffect, Verdict};
 
 /// The least delay after a failure of Apple's. Backoff goes on from there.
 const AFTER_FAILURE: Duration = Duration::from_secs(1);
@@ -101,26 +102,6 @@ pub(in crate::provider) fn row(status: u16, reason: &str, since: Option<UnixMill
         // A redirect or the like: what we speak to is not APNs.
         _ => again(failure).on_route(RouteEffect::Alert),
     }
-}
-
-const fn rejected() -> Verdict {
-    Verdict::of(Fate::Rejected)
-}
-
-const fn unregistered(since: Option<UnixMillis>) -> Verdict {
-    Verdict::of(Fate::Unregistered { since })
-}
-
-const fn again(after: Duration) -> Verdict {
-    Verdict::of(Fate::Retry { after, sent: Sent::Refused })
-}
-
-const fn parked() -> Verdict {
-    Verdict::of(Fate::Keep).on_route(RouteEffect::Park)
-}
-
-const fn slow(pause: Option<Duration>) -> RouteEffect {
-    RouteEffect::Slow { pause }
 }
 
 #[cfg(test)]

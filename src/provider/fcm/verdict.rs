@@ -17,8 +17,9 @@ use std::time::Duration;
 use super::status::{ApnsError, Status};
 use crate::job::UnixMillis;
 use crate::provider::retry_after::retry_after;
+use crate::provider::row::{again, parked, rejected, slow, unregistered};
 use crate::provider::{Answer, apns, wording};
-use crate::verdict::{Fate, RouteEffect, Sent, Verdict};
+use crate::verdict::{Fate, RouteEffect, Verdict};
 
 /// The least delay after a failure of Google's (PROVIDERS.md, 2.3: the first retry after 10 s or more).
 const AFTER_FAILURE: Duration = Duration::from_secs(10);
@@ -51,15 +52,15 @@ fn row(code: u16, status: &Status, wait: Option<Duration>) -> Verdict {
     let failure = wait.unwrap_or_default().max(AFTER_FAILURE);
     match (code, status.error_code(), status.status.as_deref()) {
         // The push.
-        (400, Some("INVALID_ARGUMENT"), _) | (400, None, Some("INVALID_ARGUMENT")) if status.only_the_token_is_bad() => unregistered(),
+        (400, Some("INVALID_ARGUMENT"), _) | (400, None, Some("INVALID_ARGUMENT")) if status.only_the_token_is_bad() => unregistered(None),
         (400, Some("INVALID_ARGUMENT"), _) | (400, None, Some("INVALID_ARGUMENT")) => rejected(),
         (413, _, _) => rejected(), // too big even for the front end
 
         // The address.
-        (_, Some("UNREGISTERED"), _) => unregistered(),
+        (_, Some("UNREGISTERED"), _) => unregistered(None),
         (403, Some("SENDER_ID_MISMATCH"), _) => rejected().on_route(RouteEffect::Misaddressed),
         // Most often a dead token (Google's own SDK reads it so), else the project's id is wrong: an alert as well.
-        (404, None, Some("NOT_FOUND")) => unregistered().on_route(RouteEffect::Alert),
+        (404, None, Some("NOT_FOUND")) => unregistered(None).on_route(RouteEffect::Alert),
 
         // The credential, or what it may do.
         (401, Some("THIRD_PARTY_AUTH_ERROR"), _) => broken_platform(wait),
@@ -102,26 +103,6 @@ fn by_apns(error: &ApnsError, wait: Option<Duration>) -> Option<Verdict> {
 
 fn broken_platform(wait: Option<Duration>) -> Verdict {
     again(wait.unwrap_or_default().max(AFTER_BROKEN_PLATFORM)).on_route(RouteEffect::Alert)
-}
-
-const fn rejected() -> Verdict {
-    Verdict::of(Fate::Rejected)
-}
-
-const fn unregistered() -> Verdict {
-    Verdict::of(Fate::Unregistered { since: None })
-}
-
-const fn again(after: Duration) -> Verdict {
-    Verdict::of(Fate::Retry { after, sent: Sent::Refused })
-}
-
-const fn parked() -> Verdict {
-    Verdict::of(Fate::Keep).on_route(RouteEffect::Park)
-}
-
-const fn slow(pause: Option<Duration>) -> RouteEffect {
-    RouteEffect::Slow { pause }
 }
 
 #[cfg(test)]

@@ -3,6 +3,7 @@
 use http::{HeaderMap, HeaderValue, StatusCode};
 
 use super::*;
+use crate::verdict::Sent;
 
 const NOW: UnixMillis = UnixMillis(1_700_000_000_000);
 

@@ -4,6 +4,7 @@ use http::{HeaderMap, HeaderValue, StatusCode};
 use serde_json::{Value, json};
 
 use super::*;
+use crate::verdict::Sent;
 
 const NOW: UnixMillis = UnixMillis(1_700_000_000_000);
 
