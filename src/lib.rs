@@ -38,7 +38,7 @@
 //! job
 //! verdict
 //! flow stage telemetry http2
-//! provider dispatch
+//! provider dispatch spool
 //! source
 //! outcome
 //! delivery
@@ -65,6 +65,7 @@ pub mod pipeline;
 pub mod provider;
 pub mod simulator;
 pub mod source;
+pub mod spool;
 pub mod stage;
 pub mod telemetry;
 pub mod verdict;
