@@ -11,13 +11,19 @@ mod steering;
 mod threads;
 mod view;
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use futures::stream::{FuturesUnordered, StreamExt};
+use tokio::sync::watch;
 use tokio::task::{AbortHandle, JoinError, JoinHandle};
 use tokio::time::{Instant, timeout, timeout_at};
 
+use crate::dispatch::Shedding;
+use crate::job::RouteTable;
 use crate::source::amqp::AmqpSource;
+use crate::source::spool::SpoolSource;
+use crate::spool::{OpenError, Writer};
 use crate::telemetry::RouteLabel;
 use build::Stop;
 use threads::Threads;
@@ -37,12 +43,30 @@ const LAST_WORDS: Duration = Duration::from_secs(10);
 pub struct Pipeline {
     view: View,
     steering: Steering,
-    source: Option<AmqpSource>,
+    sources: Sources,
+    intake: Option<Intake>,
     stop: Stop,
     /// The dispatch and the deliveries: none ends before it is told to.
     tasks: FuturesUnordered<JoinHandle<()>>,
     settlement: JoinHandle<()>,
     threads: Threads,
+}
+
+/// Where its jobs come from.
+struct Sources {
+    amqp: Option<AmqpSource>,
+    spool: Option<SpoolSource>,
+}
+
+/// What a door needs to take jobs in.
+#[derive(Clone)]
+pub struct Intake {
+    /// Who queues them.
+    pub writer: Writer,
+    /// Which apps there are.
+    pub routes: watch::Receiver<Arc<RouteTable>>,
+    /// Which routes' lanes shed now.
+    pub shedding: watch::Receiver<Shedding>,
 }
 
 /// How a drain ended.
@@ -63,6 +87,8 @@ pub enum StartError {
     Route(RouteLabel, String),
     /// The webhook can't be used.
     Webhook(String),
+    /// The spool can't be opened.
+    Spool(OpenError),
     /// Threads can't be started.
     Threads(std::io::Error),
 }
@@ -72,6 +98,7 @@ impl std::fmt::Display for StartError {
         match self {
             StartError::Route(label, error) => write!(f, "apps.{}.{}: {error}", label.app, label.provider),
             StartError::Webhook(error) => write!(f, "outcomes.webhook: {error}"),
+            StartError::Spool(error) => error.fmt(f),
             StartError::Threads(error) => write!(f, "threads for deliveries can't be started: {error}"),
         }
     }
@@ -86,6 +113,12 @@ impl Pipeline {
         self.view.clone()
     }
 
+    /// What a door needs to take jobs in; `None` without a spool.
+    #[must_use]
+    pub fn intake(&self) -> Option<Intake> {
+        self.intake.clone()
+    }
+
     /// The way to change it while it runs.
     #[must_use]
     pub fn steering(&self) -> Steering {
@@ -95,8 +128,15 @@ impl Pipeline {
     /// Waits for what must not happen: a task that ends without having been told to, because of a bug. What it held is
     /// unsettled; the process should end, and everything comes again. Cancel-safe.
     pub async fn broken(&mut self) -> String {
-        let source = async {
-            match &mut self.source {
+        let Sources { amqp, spool } = &mut self.sources;
+        let amqp = async {
+            match amqp {
+                Some(source) => source.broken().await,
+                None => std::future::pending().await,
+            }
+        };
+        let spool = async {
+            match spool {
                 Some(source) => source.broken().await,
                 None => std::future::pending().await,
             }
@@ -104,7 +144,8 @@ impl Pipeline {
         let ended = tokio::select! {
             Some(ended) = self.tasks.next() => ended,
             ended = &mut self.settlement => ended,
-            bug = source => return bug,
+            bug = amqp => return bug,
+            bug = spool => return bug,
         };
         match ended {
             Ok(()) => "a stage ended by itself".to_owned(),
@@ -114,7 +155,7 @@ impl Pipeline {
 
     /// Ends it: takes nothing more, finishes what is in flight within `deadline`, returns the rest, settles, closes.
     pub async fn drain(self, deadline: Duration) -> Drained {
-        let Self { source, stop, tasks, mut settlement, threads, .. } = self;
+        let Self { sources, stop, tasks, mut settlement, threads, .. } = self;
         let give_up = Instant::now() + deadline;
         stop.intake.cancel();
         stop.dispatch.cancel();
@@ -138,8 +179,11 @@ impl Pipeline {
         let settled = timeout_at(last_words, &mut settlement).await;
         settlement.abort();
         let panicked = |ended: &Result<(), JoinError>| ended.as_ref().is_err_and(JoinError::is_panic);
-        if let Some(source) = source {
-            source.close().await;
+        if let Some(amqp) = sources.amqp {
+            amqp.close().await;
+        }
+        if let Some(spool) = sources.spool {
+            spool.close().await;
         }
         stop.credentials.cancel();
         drop(threads);

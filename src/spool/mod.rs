@@ -117,6 +117,17 @@ pub struct Strand {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Key(pub i64);
 
+/// Bits of a key that number the jobs of one strand; those above are the strand.
+pub(crate) const SEQUENCE_BITS: u32 = 40;
+
+impl Key {
+    /// The strand it belongs to.
+    #[must_use]
+    pub fn strand(self) -> StrandId {
+        StrandId(u32::try_from(self.0 >> SEQUENCE_BITS).expect("a key is positive, and has 23 bits for its strand"))
+    }
+}
+
 /// A queued job, as it is read.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Stored {
@@ -193,7 +204,7 @@ impl std::fmt::Display for OpenError {
 impl std::error::Error for OpenError {}
 
 /// What a spool shows.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, serde::Serialize)]
 pub struct SpoolStatus {
     /// Jobs queued, those in hand included.
     pub queued: u64,

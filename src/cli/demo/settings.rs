@@ -70,6 +70,7 @@ pub(super) fn settings(amqp: &AmqpSettings, simulator: &Simulator) -> Settings {
         http: HttpSettings { listen: ([127, 0, 0, 1], 0).into(), tokens: Vec::new() },
         limits: LimitSettings { memory: 256 << 20, drain_timeout: DRAIN },
         amqp: Some(amqp.clone()),
+        spool: None,
         outcomes: OutcomeSettings {
             publish: vec![OutcomeKind::Unregistered, OutcomeKind::Rejected, OutcomeKind::Expired, OutcomeKind::Failed],
             amqp: true,

@@ -52,6 +52,7 @@ impl Meaning<'_> {
             http: http?,
             limits: limits?,
             amqp,
+            spool: None,
             outcomes: outcomes?,
             lanes: [high?, normal?, low?],
             apps: apps?,

@@ -40,6 +40,7 @@ async fn the_task_takes_on_other_lanes_while_it_runs() {
         routes: vec![RouteDoor { label, outlet, default_ttl: Duration::from_secs(3_600) }],
         doorbell,
         exits,
+        shedding: watch::channel(Vec::new()).0,
         memory: MemoryBudget::new(GIB),
         metrics: Arc::new(Metrics::default()),
     };
