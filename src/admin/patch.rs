@@ -9,7 +9,7 @@
 
 use serde_json::{Map, Value, json};
 
-use super::problem::Problem;
+use crate::door::Problem;
 use crate::delivery::{FloorAboveCeiling, RouteOrders, RoutePatch, RouteSettings};
 use crate::flow::Rate;
 

@@ -1,6 +1,7 @@
 //! `[http]`.
 
 use std::net::SocketAddr;
+use std::num::NonZeroU32;
 
 use secrecy::SecretString;
 
@@ -11,4 +12,6 @@ pub struct HttpSettings {
     pub listen: SocketAddr,
     /// Bearer tokens; empty: no token is asked for.
     pub tokens: Vec<SecretString>,
+    /// Requests for `/v1/jobs` a second, of one token, or of one address where there are none; `None`: any number.
+    pub rate: Option<NonZeroU32>,
 }

@@ -67,7 +67,7 @@ pub(super) fn settings(amqp: &AmqpSettings, simulator: &Simulator) -> Settings {
     };
     let routes = || [Provider::Apns, Provider::Fcm].map(|provider| (provider, route(provider), limits())).to_vec();
     Settings {
-        http: HttpSettings { listen: ([127, 0, 0, 1], 0).into(), tokens: Vec::new() },
+        http: HttpSettings { listen: ([127, 0, 0, 1], 0).into(), tokens: Vec::new(), rate: None },
         limits: LimitSettings { memory: 256 << 20, drain_timeout: DRAIN },
         amqp: Some(amqp.clone()),
         spool: None,

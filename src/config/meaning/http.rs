@@ -31,6 +31,6 @@ impl Meaning<'_> {
             let remedy = "add tokens = [\"file:/path\"] to [http], or listen on 127.0.0.1";
             self.wrong(listen, (message.to_owned(), remedy.to_owned()));
         }
-        Some(HttpSettings { listen: address, tokens: found })
+        Some(HttpSettings { listen: address, tokens: found, rate: None })
     }
 }
