@@ -64,7 +64,9 @@ mod tests {
             find(&tokens, &headers).map(|token| token.0)
         };
         assert_eq!((found("Bearer one"), found("bearer two-and-more")), (Some(0), Some(1)));
-        for wrong in ["Bearer", "Bearer ", "one", "Basic one", "Bearer on", "Bearer onee", "Bearer two", "Bearer one two"] {
+        for wrong in
+            ["Bearer", "Bearer ", "one", "Basic one", "Bearer on", "Bearer onee", "Bearer two", "Bearer one two"]
+        {
             assert_eq!(found(wrong), None, "{wrong}");
         }
         assert_eq!(find(&tokens, &HeaderMap::new()), None);

@@ -19,6 +19,7 @@ use super::rate::{Client, Rate};
 use super::split::{Shape, split};
 use super::{DoorLimits, Problem, origin};
 use crate::dispatch::Shedding;
+use crate::flow;
 use crate::job::{BadJob, Defaults, Job, Lane, RouteTable, SourceName, UnixMillis, decode};
 use crate::spool::{NewJob, Providers, Put, Refused, Writer};
 use crate::telemetry::{JobResult, Metrics};
@@ -40,8 +41,8 @@ pub struct Jobs {
     pub routes: watch::Receiver<Arc<RouteTable>>,
     /// Which routes' lanes shed now.
     pub shedding: watch::Receiver<Shedding>,
-    /// Requests a second of one token, or of one address; `None`: any number.
-    pub rate: Option<std::num::NonZeroU32>,
+    /// Requests of one token, or of one address; `None`: any number.
+    pub rate: Option<flow::Rate>,
     /// Where the door listens.
     pub listen: std::net::SocketAddr,
     /// Whether a token is asked for.

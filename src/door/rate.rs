@@ -12,6 +12,7 @@ use governor::{Quota, RateLimiter};
 
 use super::guard::Token;
 use super::listener::Peer;
+use crate::flow;
 
 /// Who is counted together.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -27,9 +28,13 @@ const CLIENTS: usize = 10_000;
 pub(super) struct Rate(RateLimiter<Client, HashMapStateStore<Client>, DefaultClock>);
 
 impl Rate {
-    /// So many requests a second, and as many at once after a pause.
-    pub(super) fn new(per_second: NonZeroU32) -> Self {
-        Self(RateLimiter::hashmap(Quota::per_second(per_second)))
+    /// Requests at this rate, and a second's worth of them at once after a pause.
+    pub(super) fn new(rate: flow::Rate) -> Self {
+        let at_once = NonZeroU32::new(rate.per_second() as u32).unwrap_or(NonZeroU32::MIN);
+        // At the extremes a period is rounded; governor knows none of zero.
+        let period = (rate.per / rate.cells.get()).max(Duration::from_nanos(1));
+        let quota = Quota::with_period(period).expect("not zero").allow_burst(at_once);
+        Self(RateLimiter::hashmap(quota))
     }
 
     /// Counts a request.
@@ -50,7 +55,8 @@ mod tests {
 
     #[test]
     fn each_client_has_a_rate_of_its_own_and_hears_when_to_come_again() {
-        let rate = Rate::new(NonZeroU32::new(2).expect("not zero"));
+        let rate =
+            Rate::new(flow::Rate { cells: NonZeroU32::new(120).expect("not zero"), per: Duration::from_secs(60) });
         let (one, two) = (Client::Token(Token(0)), Client::Peer(Peer([127, 0, 0, 1].into())));
         assert!(rate.check(one).is_ok() && rate.check(one).is_ok());
         let wait = rate.check(one).expect_err("two a second");

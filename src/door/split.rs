@@ -31,15 +31,17 @@ impl Shape {
             let title = format!("content-encoding {coding:?} is not understood");
             return Err(unsupported(title, "send the body as it is, uncompressed"));
         }
-        let remedy = "send content-type: application/json (one job or an array), or application/x-ndjson (one job a line)";
+        let remedy =
+            "send content-type: application/json (one job or an array), or application/x-ndjson (one job a line)";
         let Some(kind) = headers.get(header::CONTENT_TYPE) else {
             return Err(unsupported("there is no content-type".to_owned(), remedy));
         };
         let text = kind.to_str().unwrap_or_default();
         let (essence, parameters) = text.split_once(';').unwrap_or((text, ""));
-        let charset = parameters.split(';').filter_map(|parameter| parameter.trim().split_once('=')).all(|(name, value)| {
-            !name.eq_ignore_ascii_case("charset") || value.trim_matches('"').eq_ignore_ascii_case("utf-8")
-        });
+        let charset =
+            parameters.split(';').filter_map(|parameter| parameter.trim().split_once('=')).all(|(name, value)| {
+                !name.eq_ignore_ascii_case("charset") || value.trim_matches('"').eq_ignore_ascii_case("utf-8")
+            });
         let essence = essence.trim().to_ascii_lowercase();
         match essence.as_str() {
             "application/json" if charset => Ok(Self::Json),

@@ -1,9 +1,10 @@
 //! `[http]`.
 
 use std::net::SocketAddr;
-use std::num::NonZeroU32;
 
 use secrecy::SecretString;
+
+use crate::flow::Rate;
 
 /// Where the operator's door listens, and who may enter.
 #[derive(Debug, Clone)]
@@ -12,6 +13,6 @@ pub struct HttpSettings {
     pub listen: SocketAddr,
     /// Bearer tokens; empty: no token is asked for.
     pub tokens: Vec<SecretString>,
-    /// Requests for `/v1/jobs` a second, of one token, or of one address where there are none; `None`: any number.
-    pub rate: Option<NonZeroU32>,
+    /// Requests for `/v1/jobs` of one token, or of one address where there are none; `None`: any number.
+    pub rate: Option<Rate>,
 }

@@ -54,7 +54,10 @@ impl Directory {
         let mut bytes = Vec::new();
         io::Read::read_to_end(&mut &self.handed, &mut bytes)?;
         let slots = (0..).map(StrandId).zip(bytes.chunks_exact(SLOT));
-        Ok(slots.map(|(id, slot)| (id, Handed::read(slot))).filter(|(_, handed)| *handed != Handed::default()).collect())
+        Ok(slots
+            .map(|(id, slot)| (id, Handed::read(slot)))
+            .filter(|(_, handed)| *handed != Handed::default())
+            .collect())
     }
 
     /// A handle for the reader.

@@ -74,12 +74,12 @@ fn suspect(connection: &Connection, directory: &Directory) -> Result<(), String>
     let suspects = directory.suspects().map_err(|error| format!("the file `handed`: {error}"))?;
     let count = || -> rusqlite::Result<()> {
         connection.execute_batch("BEGIN IMMEDIATE")?;
-        let mut update =
-            connection.prepare("UPDATE jobs SET crashes = crashes + 1 WHERE key > ?1 AND key <= ?2")?;
+        let mut update = connection.prepare("UPDATE jobs SET crashes = crashes + 1 WHERE key > ?1 AND key <= ?2")?;
         for (strand, handed) in &suspects {
             let base = i64::from(strand.0) << SEQUENCE_BITS;
             update.execute(params![base, base | handed.front.clamp(0, schema::BACK)])?;
-            update.execute(params![base | schema::BACK, base | handed.back.clamp(schema::BACK, 2 * schema::BACK - 1)])?;
+            update
+                .execute(params![base | schema::BACK, base | handed.back.clamp(schema::BACK, 2 * schema::BACK - 1)])?;
         }
         connection.execute_batch("COMMIT")
     };

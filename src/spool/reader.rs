@@ -87,7 +87,11 @@ impl Reader {
         let (from, to) = (cursor.read, cursor.end);
         let read = |error: rusqlite::Error| error.to_string();
         let front = self.region(strand, from.front, to.front, &mut hand).map_err(read)?;
-        let back = if front == to.front { self.region(strand, from.back, to.back, &mut hand).map_err(read)? } else { from.back };
+        let back = if front == to.front {
+            self.region(strand, from.back, to.back, &mut hand).map_err(read)?
+        } else {
+            from.back
+        };
         let reached = Handed { front, back };
         self.handed.note(strand, reached).map_err(|error| format!("the file `handed`: {error}"))?;
         for key in hand.corrupt {
@@ -129,7 +133,8 @@ impl Reader {
     fn bury(&self, key: Key) {
         tracing::error!(key = key.0, "a record of the spool is not what was written; it becomes a dead letter");
         let detail = "the record's checksum is wrong".to_owned();
-        let dead = Dead { of: key, targets: Vec::new(), reason: "corrupt_record".into(), detail, at: UnixMillis::now() };
+        let dead =
+            Dead { of: key, targets: Vec::new(), reason: "corrupt_record".into(), detail, at: UnixMillis::now() };
         // Written in the order in which they are said.
         drop(self.writer.dead(dead));
         self.writer.settle(vec![key]);

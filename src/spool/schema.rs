@@ -96,7 +96,8 @@ pub(super) fn open(directory: &Path, flags: OpenFlags) -> Result<Connection, Ope
 
 fn make(connection: &Connection) -> rusqlite::Result<()> {
     // Before the first table: a file's pages can't be given back otherwise.
-    connection.execute_batch("PRAGMA auto_vacuum = INCREMENTAL; PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL;")?;
+    connection
+        .execute_batch("PRAGMA auto_vacuum = INCREMENTAL; PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL;")?;
     let marks = format!("PRAGMA application_id = {APPLICATION_ID}; PRAGMA user_version = {VERSION};");
     connection.execute_batch(&format!("BEGIN IMMEDIATE; {TABLES} {marks} COMMIT;"))
 }
@@ -108,7 +109,9 @@ fn check(connection: &Connection, directory: &Path) -> Result<(), OpenError> {
         number.map_err(|error| format(format!("spool.db is no spool of Tidegate's: {error}")))
     };
     if pragma("application_id")? != APPLICATION_ID {
-        return Err(format("spool.db is a SQLite store, but no spool of Tidegate's; name another directory".to_owned()));
+        return Err(format(
+            "spool.db is a SQLite store, but no spool of Tidegate's; name another directory".to_owned(),
+        ));
     }
     match pragma("user_version")? {
         VERSION => Ok(()),

@@ -34,7 +34,8 @@ impl Strands {
     /// Reads them.
     pub(super) fn load(connection: &Connection) -> rusqlite::Result<Self> {
         let mut strands = Self::default();
-        let mut rows = connection.prepare("SELECT id, lane, app, providers, waiting, front, back, stamp FROM strands")?;
+        let mut rows =
+            connection.prepare("SELECT id, lane, app, providers, waiting, front, back, stamp FROM strands")?;
         let mut rows = rows.query([])?;
         while let Some(row) = rows.next()? {
             let id = StrandId(row.get(0)?);

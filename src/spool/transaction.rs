@@ -224,10 +224,12 @@ impl<'a> Transaction<'a> {
 
     /// Moves what is due to the front of its strand.
     fn move_due(&mut self) -> rusqlite::Result<bool> {
-        let mut select = self.connection.prepare_cached("SELECT n, strand FROM later WHERE due <= ? ORDER BY due LIMIT ?")?;
+        let mut select =
+            self.connection.prepare_cached("SELECT n, strand FROM later WHERE due <= ? ORDER BY due LIMIT ?")?;
         let rows = select.query_map(params![millis(self.now), DUE], |row| Ok((row.get::<_, i64>(0)?, row.get(1)?)))?;
         let due: Vec<(i64, u32)> = rows.collect::<rusqlite::Result<_>>()?;
-        let insert = format!("INSERT INTO jobs (key, crashes, {COLUMNS}) SELECT ?, 0, {COLUMNS} FROM later WHERE n = ?");
+        let insert =
+            format!("INSERT INTO jobs (key, crashes, {COLUMNS}) SELECT ?, 0, {COLUMNS} FROM later WHERE n = ?");
         for (n, strand) in &due {
             let key = self.strands.in_front(StrandId(*strand));
             self.connection.prepare_cached(&insert)?.execute(params![key.0, n])?;

@@ -163,7 +163,8 @@ impl Desk {
     }
 
     fn fail(&mut self, error: &rusqlite::Error) {
-        let delay = TRY_AGAIN.delay(u8::try_from(self.owed.failures).unwrap_or(u8::MAX), Duration::ZERO, fastrand::f64());
+        let delay =
+            TRY_AGAIN.delay(u8::try_from(self.owed.failures).unwrap_or(u8::MAX), Duration::ZERO, fastrand::f64());
         self.owed.failures = self.owed.failures.saturating_add(1);
         self.owed.retry_at = Some(Instant::now() + delay);
         let refused = self.refused(error);

@@ -57,7 +57,8 @@ async fn on_stage(demo: &Demo, amqp: &AmqpSettings, signals: &mut Signals) -> Re
     let pipeline = Pipeline::start(&settings).map_err(|error| error.to_string())?;
     let stop = CancellationToken::new();
     let played = async {
-        let door = crate::admin::serve(&settings.http, pipeline.view(), pipeline.steering(), pipeline.intake(), stop.clone());
+        let door =
+            crate::admin::serve(&settings.http, pipeline.view(), pipeline.steering(), pipeline.intake(), stop.clone());
         let (address, _door) = door.await.map_err(|error| error.to_string())?;
         let ledger = simulator.ledger_address();
         tell(format_args!(

@@ -136,7 +136,10 @@ async fn a_disk_below_the_floor_refuses_and_goes_on_settling() {
     let refused = spool.writer.put(vec![job("chat", "b")]).await.expect_err("the disk is never so large");
     assert!(matches!(refused, Refused::DiskFull { floor: u64::MAX, .. }), "{refused}");
     let hand = read_all(&mut spool.reader);
-    spool.writer.dead(Dead { of: hand[0].key, targets: vec![], reason: "r".into(), detail: String::new(), at: UnixMillis(1) }).await;
+    spool
+        .writer
+        .dead(Dead { of: hand[0].key, targets: vec![], reason: "r".into(), detail: String::new(), at: UnixMillis(1) })
+        .await;
     spool.writer.settle(vec![hand[0].key]);
     let mut status = spool.writer.status();
     let settled = status.wait_for(|status| status.queued == 0 && status.dead == 1 && status.refusing.is_some());
