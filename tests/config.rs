@@ -58,7 +58,7 @@ fn the_shipped_default_says_what_holds_without_it() {
     assert_eq!(format!("{:#?}", shipped.settings), format!("{:#?}", bare.settings));
     let (before, rest) = DEFAULT.split_once("# [source.amqp]").expect("the broker's table is there, marked out");
     let (broker, after) = rest.split_once("# For amqps://").expect("its last lines are for TLS");
-    let with_broker = parse(&format!("{before}[source.amqp]{}#{after}", broker.replace("# ", "")), &credentials);
+    let with_broker = parse(&format!("{before}[source.amqp]{}#{after}", broker.replace("\n# ", "\n")), &credentials);
     let bare = "[source.spool]\n[source.amqp]\nuri = \"amqp://guest:guest@127.0.0.1:5672/%2f\"";
     assert_eq!(format!("{:#?}", with_broker.settings), format!("{:#?}", parse(bare, &credentials).settings));
     let warnings: Vec<&str> = shipped.warnings.iter().map(|warning| warning.key.as_str()).collect();
