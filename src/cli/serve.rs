@@ -70,7 +70,7 @@ async fn serve(path: PathBuf, loaded: Loaded) -> Exit {
             return fail(exit, error);
         }
     };
-    let reloader = Reloader::new(path, loaded, pipeline.steering());
+    let reloader = Reloader::new(path, loaded);
     let ended = run(pipeline, reloader, &mut signals).await;
     stop.cancel();
     door.abort();
@@ -82,9 +82,9 @@ async fn run(mut pipeline: Pipeline, mut reloader: Reloader, signals: &mut Signa
         tokio::select! {
             signalled = signals.next() => match signalled {
                 Signalled::Stop => break,
-                Signalled::Reload => reloader.reload("SIGHUP"),
+                Signalled::Reload => reloader.reload(&mut pipeline, "SIGHUP"),
             },
-            () = reloader.file_changed() => reloader.reload("the file has changed"),
+            () = reloader.file_changed() => reloader.reload(&mut pipeline, "the file has changed"),
             bug = pipeline.broken() => {
                 tracing::error!(bug, "ending: this is a bug; unsettled jobs come again");
                 return Exit::Bug;

@@ -310,6 +310,25 @@ impl Metrics {
         self.oldest_waiting.get_or_create(&labels).set(oldest.as_secs_f64());
     }
 
+    /// A route was removed, and nothing waits for it any more: its gauges of that are gone.
+    pub fn nothing_waits(&self, route: &RouteLabel) {
+        for lane in Lane::ALL {
+            let labels = WaitingLabels { app: Arc::clone(&route.app), provider: route.provider, lane };
+            self.waiting.remove(&labels);
+            self.oldest_waiting.remove(&labels);
+        }
+    }
+
+    /// A route was removed: its other gauges are gone. Its counters stay.
+    pub fn route_removed(&self, route: &RouteLabel) {
+        let labels = RouteLabels { app: Arc::clone(&route.app), provider: route.provider };
+        for gauge in [&self.in_flight, &self.concurrency_limit, &self.breaker_state, &self.connections] {
+            gauge.remove(&labels);
+        }
+        self.rate_limit.remove(&labels);
+        self.credential_expiry.remove(&labels);
+    }
+
     /// What a route is doing.
     pub fn route(&self, route: &RouteLabel, now: &RouteGauges) {
         let labels = RouteLabels { app: Arc::clone(&route.app), provider: route.provider };
@@ -318,9 +337,14 @@ impl Metrics {
         self.rate_limit.get_or_create(&labels).set(now.rate_limit);
         self.breaker_state.get_or_create(&labels).set(now.breaker.into());
         self.connections.get_or_create(&labels).set(now.connections.into());
-        if let Some(expires) = now.credential_expires {
+        match now.credential_expires {
             #[expect(clippy::cast_precision_loss, reason = "seconds since 1970 fit in 53 bits")]
-            self.credential_expiry.get_or_create(&labels).set(expires.seconds() as f64);
+            Some(expires) => {
+                self.credential_expiry.get_or_create(&labels).set(expires.seconds() as f64);
+            }
+            None => {
+                self.credential_expiry.remove(&labels);
+            }
         }
     }
 

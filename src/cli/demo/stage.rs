@@ -14,7 +14,7 @@ use super::load::Burst;
 use super::settings::{DRAIN, amqp_settings, settings, simulator_settings};
 use super::usage::{Cpu, peak_memory};
 use crate::cli::{Signals, tell};
-use crate::job::{Lane, RouteId};
+use crate::job::Lane;
 use crate::outcome::OutcomeKind;
 use crate::pipeline::{Drained, Pipeline, View};
 use crate::simulator::{self, Simulator};
@@ -183,9 +183,9 @@ fn lane_lines(view: &View) -> Vec<LaneLine> {
 }
 
 fn route_lines(view: &View) -> Vec<RouteLine> {
-    let routes = (0..).map(RouteId).zip(view.routes());
-    routes
-        .map(|(id, (label, status))| {
+    view.routes()
+        .into_iter()
+        .map(|(id, label, status)| {
             let count = |kind| view.tally.route(id, kind);
             let all: u64 = OutcomeKind::ALL.into_iter().map(count).sum();
             let (delivered, unregistered) = (count(OutcomeKind::Delivered), count(OutcomeKind::Unregistered));

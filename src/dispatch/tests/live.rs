@@ -6,9 +6,9 @@ use std::time::Duration;
 use tokio::sync::{Notify, mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
-use crate::dispatch::{Dispatch, LaneSettings, RouteDoor, run};
+use crate::dispatch::{Dispatch, DoorChange, LaneSettings, RouteDoor, run};
 use crate::job::fixture::draft;
-use crate::job::{Lane, MemoryBudget, Provider};
+use crate::job::{Lane, MemoryBudget, Provider, RouteId};
 use crate::stage::{Outlet, link};
 use crate::telemetry::{Metrics, RouteLabel};
 
@@ -34,10 +34,13 @@ async fn the_task_takes_on_other_lanes_while_it_runs() {
     let (outlet, _delivery) = link(Arc::clone(&doorbell));
     let (exits, mut exited) = mpsc::channel(4);
     let label = RouteLabel { app: "chat".into(), provider: Provider::Apns };
+    let door = RouteDoor { label, outlet, default_ttl: Duration::from_secs(3_600) };
+    let (changes_in, changes) = mpsc::channel(1);
+    changes_in.try_send(vec![DoorChange::Open(RouteId(0), door)]).expect("it is empty");
     let dispatch = Dispatch {
         lanes,
         inlets: vec![(Lane::Low, inlet)],
-        routes: vec![RouteDoor { label, outlet, default_ttl: Duration::from_secs(3_600) }],
+        changes,
         doorbell,
         exits,
         memory: MemoryBudget::new(GIB),
