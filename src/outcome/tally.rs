@@ -97,3 +97,21 @@ impl Tally {
         self.jobs_settled.load(Ordering::Relaxed)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_route_has_a_row_of_its_own_from_the_first_look_on() {
+        let tally = Tally::default();
+        for route in 0..100 {
+            (0..=route).for_each(|_| tally.ended(Some(RouteId(route)), OutcomeKind::Delivered));
+        }
+        tally.ended(None, OutcomeKind::Rejected);
+        let counted = |route| tally.route(RouteId(route), OutcomeKind::Delivered);
+        assert!((0..100).all(|route| counted(route) == u64::from(route) + 1));
+        assert_eq!((counted(100), counted(127), counted(1_000)), (0, 0, 0));
+        assert_eq!((tally.total(OutcomeKind::Delivered), tally.ended_in_all()), (5_050, 5_051));
+    }
+}

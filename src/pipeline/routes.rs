@@ -268,3 +268,6 @@ impl Routes {
 fn label((app, _): &Name, plan: &Plan) -> RouteLabel {
     RouteLabel { app: (**app).into(), provider: plan.provider }
 }
+
+#[cfg(test)]
+mod tests;

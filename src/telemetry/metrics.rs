@@ -403,6 +403,29 @@ mod tests {
     use super::*;
 
     #[test]
+    fn a_removed_route_leaves_its_counters_and_no_gauge() {
+        let metrics = Metrics::default();
+        let label = |app: &str| RouteLabel { app: app.into(), provider: Provider::Apns };
+        let gauges = |expires| RouteGauges { in_flight: 3, rate_limit: 5.0, credential_expires: expires, ..Default::default() };
+        for app in ["chat", "shop"] {
+            metrics.route(&label(app), &gauges(Some(UnixMillis(9_000))));
+            Lane::ALL.into_iter().for_each(|lane| metrics.waiting(&label(app), lane, 7, Duration::from_secs(1)));
+            let (provider, lane, took) = (Provider::Apns, Lane::High, Duration::ZERO);
+            metrics.ended(&PushEnd { app: &app.into(), provider, lane, outcome: "delivered", reason: "", took });
+        }
+        let of = |app: &str| {
+            let text = metrics.render();
+            text.lines().filter(|line| line.contains(&format!("app=\"{app}\""))).count()
+        };
+        assert_eq!((of("chat"), of("shop")), (13, 13));
+        metrics.nothing_waits(&label("chat"));
+        metrics.route_removed(&label("chat"));
+        assert_eq!((of("chat"), of("shop")), (1, 13));
+        metrics.route(&label("shop"), &gauges(None));
+        assert_eq!(of("shop"), 12, "a credential that does not end has no end");
+    }
+
+    #[test]
     fn names_are_those_of_the_contract_and_reasons_are_bounded() {
         let metrics = Metrics::default();
         let app = Arc::from("chat");
