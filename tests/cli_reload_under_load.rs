@@ -155,7 +155,7 @@ rate = "{rate}"
         );
     }
     if *mail {
-        text += "[apps.mail.fcm]\nservice_account_file = \"service-account.json\"\nrate = \"unlimited\"\n";
+        text += "[apps.mail.fcm]\nservice_account_file = \"service-account.json\"\nrate = \"600000/min\"\n";
     }
     let path = world.folder.path().join("tidegate.toml");
     std::fs::write(&path, text).expect("the configuration is written");
@@ -280,6 +280,8 @@ async fn an_app_comes_and_goes_and_a_broken_key_is_mended() {
     // Another app, whose jobs are delivered at once.
     wanted.mail = true;
     stage.reload(&wanted).await;
+    let rate = stage.route("mail", "fcm").await.expect("it is there")["rate"].as_f64().expect("it has one");
+    assert!((1_000.0..9_999.0).contains(&rate), "Google asks that it rise: {rate}");
     stage.world.publish(Lane::High, (0..10).map(|nth| job_of("mail", nth))).await;
     until("the new app's jobs are delivered", MINUTE, || async {
         let route = stage.route("mail", "fcm").await?;

@@ -17,7 +17,7 @@ use crate::telemetry;
 pub(super) const DEFAULT_CONFIG: &str = "config/tidegate.toml";
 
 /// Run the pipeline. SIGTERM and SIGINT drain it; a second one ends it at once, losing nothing. SIGHUP, or a change of
-/// the file, loads the configuration again.
+/// the file or of a file that it names, loads the configuration again.
 #[derive(Debug, Args)]
 #[command(after_help = "Example:\n  tidegate serve --config /etc/tidegate/tidegate.toml")]
 pub(super) struct Serve {

@@ -184,6 +184,7 @@ impl Route {
         let protocol = client.protocol();
         if let Some(over) = protocol.rises_over() {
             gate.rise(over, now());
+            report::rising(&delivery.label, &gate, over);
         }
         Self {
             gate,
@@ -373,7 +374,9 @@ impl Route {
             }
         }
         // What is still in flight is dropped with the route: its streams are reset, its jobs stay unsettled and come again.
-        if !removed {
+        if removed {
+            tracing::info!(route = %self.label, "a removed route has ended: nothing of it is in flight any more");
+        } else {
             self.show();
         }
         let _ = self.flush().await;

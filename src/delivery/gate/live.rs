@@ -24,6 +24,12 @@ impl Gate {
         self.step(now);
     }
 
+    /// Pushes a second that the operator allows, whatever a ramp or a rise leaves of it; infinity where there is no limit.
+    #[must_use]
+    pub fn configured_rate(&self) -> f64 {
+        self.rate.map_or(f64::INFINITY, |rate| rate.per_second())
+    }
+
     /// Goes on with another credential, endpoint or topic, once there is a [credential](Self::credential). What the old
     /// one met with is forgotten: circuits are closed, the concurrency is found anew, small. What was sent stays counted
     /// (pace, retry budget, devices), a pause that the provider asked for is kept, and so is the operator's.
