@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use secrecy::ExposeSecret;
-use serde_json::Value;
+use serde_json::{Value, json};
 use support::broker::text;
 use support::until;
 use support::world::{Served, World, jobs};
@@ -19,6 +19,8 @@ use tidegate::simulator::{Faults, Latency, LedgerSnapshot, SimulatorSettings};
 const MINUTE: Duration = Duration::from_secs(60);
 const JOBS: usize = 20_000;
 const RELOADS: usize = 100;
+const ONE: &str = "one-project";
+const ANOTHER: &str = "another-project";
 /// Jobs of an app that comes, goes and comes back.
 const SHOP_JOBS: usize = 300;
 
@@ -29,6 +31,8 @@ struct Wanted {
     rate: String,
     /// Which of the simulator's keys `chat` has.
     key: usize,
+    /// Which project's account `chat` has.
+    project: &'static str,
     /// Further keys of `[apps.chat.apns]`.
     more: &'static str,
     /// The rate of the app `shop`, if there is one.
@@ -117,9 +121,19 @@ fn key(world: &World, nth: usize) -> (String, String, String) {
 
 /// Writes the key's file, always the same, and the configuration.
 fn configure(world: &World, wanted: &Wanted) -> PathBuf {
-    let Wanted { rate, key: nth, more, shop, mail } = wanted;
+    let Wanted { rate, key: nth, project, more, shop, mail } = wanted;
     let (pem, key_id, team_id) = key(world, *nth);
     std::fs::write(world.folder.path().join("chat.p8"), pem).expect("the key is written");
+    let account = world.simulator.service_account(project);
+    let account = json!({
+        "type": "service_account",
+        "project_id": account.project_id,
+        "client_email": account.client_email,
+        "private_key_id": account.private_key_id,
+        "private_key": account.private_key.expose_secret(),
+        "token_uri": account.token_uri,
+    });
+    std::fs::write(world.folder.path().join("account.json"), account.to_string()).expect("the account is written");
     let (uri, apns, fcm) =
         (world.broker.uri(), world.simulator.apns_address().port(), world.simulator.fcm_address().port());
     let mut text = format!(
@@ -142,7 +156,7 @@ topic = "com.example.chat"
 rate = "{rate}"
 {more}
 [apps.chat.fcm]
-service_account_file = "service-account.json"
+service_account_file = "account.json"
 rate = "{rate}"
 "#
     );
@@ -174,7 +188,7 @@ fn job_of(app: &str, nth: usize) -> (String, Bytes) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_hundred_reloads_under_load_lose_and_double_nothing() {
-    let mut wanted = Wanted { rate: "400/s".into(), key: 0, more: "", shop: None, mail: false };
+    let mut wanted = Wanted { rate: "400/s".into(), key: 0, project: ONE, more: "", shop: None, mail: false };
     let stage = Stage::set(&wanted).await;
     until("both routes are under load", MINUTE, || async {
         let ledger = stage.ledger().await;
@@ -212,6 +226,7 @@ async fn a_hundred_reloads_under_load_lose_and_double_nothing() {
         let good = nth % 2 == 0;
         wanted.rate = format!("{}/s", 300 + nth);
         wanted.key = nth / 4 % 2;
+        wanted.project = if nth % 20 < 10 { ONE } else { ANOTHER };
         wanted.mail = nth % 4 == 0;
         wanted.shop = (nth % 8 < 4).then_some("50/s");
         configure(&stage.world, &wanted);
@@ -235,7 +250,7 @@ async fn a_hundred_reloads_under_load_lose_and_double_nothing() {
     assert!(ledger.apns.accepted + ledger.fcm.accepted < JOBS as u64, "it was under load to the end");
 
     // Within a second a new rate is in force.
-    wanted = Wanted { rate: "150/s".into(), key: 0, more: "", shop: Some("1/s"), mail: false };
+    wanted = Wanted { rate: "150/s".into(), key: 0, project: ONE, more: "", shop: Some("1/s"), mail: false };
     configure(&stage.world, &wanted);
     stage.served.hang_up();
     tokio::time::sleep(Duration::from_secs(1)).await;
@@ -248,7 +263,7 @@ async fn a_hundred_reloads_under_load_lose_and_double_nothing() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_app_comes_and_goes_and_a_broken_key_is_mended() {
-    let mut wanted = Wanted { rate: "100/s".into(), key: 0, more: "", shop: Some("5/s"), mail: false };
+    let mut wanted = Wanted { rate: "100/s".into(), key: 0, project: ONE, more: "", shop: Some("5/s"), mail: false };
     let stage = Stage::set(&wanted).await;
     stage.world.publish(Lane::High, (0..SHOP_JOBS).map(|nth| job_of("shop", nth))).await;
     until("shop's jobs wait in memory", MINUTE, || async {

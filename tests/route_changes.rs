@@ -41,7 +41,7 @@ impl Acknowledger for Ignores {
 fn push(nth: usize) -> Push {
     let job = json!({"id": format!("job-{nth}"), "app": "chat", "to": [{"apns": format!("{nth:064x}")}], "notification": {"title": "x"}});
     let body = Bytes::from(job.to_string());
-    let job = decode(&body, Defaults::default()).unwrap();
+    let job = decode(&body, Defaults::default()).expect("a good job");
     let origin = Origin {
         source: SourceName::Amqp,
         queue: "tidegate.jobs.normal".into(),

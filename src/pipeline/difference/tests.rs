@@ -8,6 +8,8 @@ use crate::provider::apns::{ApnsCredential, ApnsSettings};
 use crate::provider::fcm::{FcmSettings, ServiceAccount};
 use crate::provider::{Endpoint, ProviderSettings};
 
+type Route = (Provider, ProviderSettings, RouteSettings);
+
 fn limits() -> RouteSettings {
     RouteSettings {
         rate: None,
@@ -26,13 +28,13 @@ fn endpoint() -> Endpoint {
     Endpoint { host: "localhost".into(), port: 443, extra_roots: None }
 }
 
-fn apns(key: &str) -> (Provider, ProviderSettings, RouteSettings) {
+fn apns(key: &str) -> Route {
     let credential = ApnsCredential::Token { key_pem: key.into(), key_id: "K".into(), team_id: "T".into() };
     let settings = ApnsSettings { endpoint: endpoint(), topic: "a.topic".into(), credential };
     (Provider::Apns, ProviderSettings::Apns(settings), limits())
 }
 
-fn fcm() -> (Provider, ProviderSettings, RouteSettings) {
+fn fcm() -> Route {
     let account = ServiceAccount {
         project_id: "p".into(),
         client_email: "e".into(),
@@ -43,7 +45,7 @@ fn fcm() -> (Provider, ProviderSettings, RouteSettings) {
     (Provider::Fcm, ProviderSettings::Fcm(FcmSettings { endpoint: endpoint(), account }), limits())
 }
 
-fn of(apps: Vec<(&str, Vec<(Provider, ProviderSettings, RouteSettings)>)>) -> Plans {
+fn of(apps: Vec<(&str, Vec<Route>)>) -> Plans {
     let apps = apps.into_iter().map(|(name, routes)| AppSettings { name: name.into(), routes });
     plans(&Settings {
         http: HttpSettings { listen: ([127, 0, 0, 1], 0).into(), tokens: Vec::new() },

@@ -126,6 +126,11 @@ async fn a_route_gets_its_number_again_and_a_loop_of_reloads_leaves_nothing_behi
         bench.heard();
     }
     assert_eq!(bench.routes.labels().borrow().len(), 2);
+    // An app without a route is known all the same: its jobs have no route, they are no dead letters.
+    let mut bare = bench.settings(&["chat"]);
+    bare.apps[0].routes.clear();
+    bench.routes.reload(&bare).expect("good settings");
+    assert_eq!((bench.number_of("chat"), bench.number_of("shop")), (Some(None), None));
     let text = bench.metrics.render();
     assert!(text.lines().filter(|line| line.contains("app=\"shop\"")).count() <= 6, "{text}");
 }
