@@ -7,7 +7,7 @@ use proptest::prelude::*;
 
 use super::{
     Backoff, Breaker, Circuit, CircuitState, Concurrency, Health, Life, Load, MassDeath, Pace, Ramp, Rate, RetryBudget,
-    Ruling, Signal, Throttle, Window,
+    Rise, Ruling, Signal, Throttle, Window,
 };
 
 const MS: Duration = Duration::from_millis(1);
@@ -381,6 +381,23 @@ fn flow_3_1_a_ramp_doubles_each_second_from_a_tenth() {
     let shares = [0, 1_000, 2_000, 3_000, 4_000, 4_400].map(|millis| ramp.share(start + millis * MS));
     assert_eq!(shares, [0.1, 0.1, 0.2, 0.4, 0.8, 1.0]);
     assert!(ramp.is_rising(start + 4 * SEC) && !ramp.is_rising(start + 5 * SEC));
+}
+
+#[test]
+fn flow_3_3_a_rise_leads_from_its_floor_to_the_rate_evenly_and_leaves_small_rates_alone() {
+    let start = Instant::now();
+    let mut rise = Rise::default();
+    assert_eq!(rise.share(10_000.0, start), 1.0, "not begun");
+    rise.begin(start, 60 * SEC);
+    let rates = [0, 10, 30, 59, 60, 90].map(|secs| rise.share(10_000.0, start + secs * SEC) * 10_000.0);
+    for (rate, wanted) in rates.into_iter().zip([1_000.0, 2_500.0, 5_500.0, 9_850.0, 10_000.0, 10_000.0]) {
+        assert!((rate - wanted).abs() < 0.001, "{rates:?}");
+    }
+    assert_eq!(rise.share(1_000.0, start), 1.0);
+    assert_eq!(rise.share(2_000.0, start), 0.5, "never less than the floor");
+    // What is said of 10,000/s: so many in the first minute, a backlog of 100,000 in so long.
+    let sent = |secs: u32| (0..secs).map(|sec| rise.share(10_000.0, start + sec * SEC) * 10_000.0).sum::<f64>();
+    assert!((sent(60) - 325_500.0).abs() < 1.0 && sent(30) < 100_000.0 && sent(31) > 100_000.0);
 }
 
 #[test]
