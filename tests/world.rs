@@ -6,6 +6,8 @@
 //! `TIDEGATE_SEED=7` runs that seed alone, `TIDEGATE_SEEDS=1000` so many. With `TIDEGATE_FIGURES=1` every figure is
 //! printed, whether it holds or not; a run that fails leaves its trace, a line a second, in the target's `tmp/world`.
 
+#![allow(unreachable_pub, missing_docs, reason = "a test's own modules")]
+
 #[path = "world/broker.rs"]
 mod broker;
 #[path = "world/ledger.rs"]
@@ -96,7 +98,34 @@ macro_rules! scenarios {
     };
 }
 
-scenarios![steady];
+scenarios![
+    brown_out_refusing,
+    brown_out_slow,
+    burst,
+    collapse_storm,
+    crash,
+    cut,
+    dead_tokens,
+    deadlines,
+    diurnal,
+    fan_out,
+    flash_crowd,
+    knee,
+    lane_shares,
+    low_flood,
+    mass_death,
+    noisy_app,
+    outage,
+    overload,
+    quota_window,
+    rate_exact,
+    retry_after,
+    shed_newest,
+    shed_oldest,
+    steady,
+    stream_limit,
+    stuck_route,
+];
 
 #[test]
 fn every_scenario_is_run() {
@@ -120,7 +149,8 @@ fn a_seed_replays() {
     let scenario = scenario::read("steady");
     let story = |seed| {
         let ledger = run::run(&scenario, seed);
-        let attempts: Vec<_> = ledger.attempts.iter().map(|attempt| (attempt.push, attempt.at, attempt.answer)).collect();
+        let attempts: Vec<_> =
+            ledger.attempts.iter().map(|attempt| (attempt.push, attempt.at, attempt.answer)).collect();
         let outcomes: Vec<_> = ledger.records.iter().map(|record| record.outcome).collect();
         (attempts, outcomes)
     };

@@ -146,7 +146,14 @@ impl Broker {
     }
 
     /// Keeps a part of a job durably; the number of its message, and when it comes again.
-    pub fn keep(&mut self, job: u32, targets: Vec<u16>, attempts: u8, delay: Duration, at: Duration) -> (u64, Duration) {
+    pub fn keep(
+        &mut self,
+        job: u32,
+        targets: Vec<u16>,
+        attempts: u8,
+        delay: Duration,
+        at: Duration,
+    ) -> (u64, Duration) {
         let letter = self.letter(job, Some(targets.into()), attempts);
         let (number, level) = (letter.number, RetryLevel::of(delay).delay);
         let due = at + level;

@@ -108,7 +108,9 @@ impl<'a> Part<'a> {
                 names.push(&route.app);
             }
         }
-        let wanted = |name: &&str| span.and_then(|span| span.apps.as_ref()).is_none_or(|apps| apps.iter().any(|app| app == name));
+        let wanted = |name: &&str| {
+            span.and_then(|span| span.apps.as_ref()).is_none_or(|apps| apps.iter().any(|app| app == name))
+        };
         let apps = (0..).zip(&names).filter(|(_, name)| wanted(name)).map(|(nth, _)| nth).collect();
         Self { scenario, ledger, span, from, to, apps }
     }
@@ -325,11 +327,15 @@ impl<'a> Part<'a> {
                 count(self.ledger.waiting.iter().take(to).skip(from).copied().max().unwrap_or(0))
             }
             Measure::MemoryGrowth => self.memory_growth(),
-            Measure::MaxInFlight => self.of_routes(|second| f64::from(second.in_flight)).into_iter().fold(0.0, f64::max),
+            Measure::MaxInFlight => {
+                self.of_routes(|second| f64::from(second.in_flight)).into_iter().fold(0.0, f64::max)
+            }
             Measure::MeanInFlight => mean(&self.of_routes(|second| f64::from(second.in_flight))),
             Measure::RecoveryS => self.recovery(),
             Measure::SteepestRise => self.steepest_rise(),
-            Measure::HaltedS => count(self.of_routes(|second| second.halted).into_iter().filter(|halted| *halted).count()),
+            Measure::HaltedS => {
+                count(self.of_routes(|second| second.halted).into_iter().filter(|halted| *halted).count())
+            }
         }
     }
 }

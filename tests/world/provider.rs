@@ -53,9 +53,9 @@ impl Answer {
                 .because("timeout")
                 .on_route(RouteEffect::Slow { pause: None })
                 .on_connection(ConnectionEffect::Suspect),
-            Answer::Lost => again(Duration::ZERO, Sent::Unknown)
-                .because("connection_lost")
-                .on_connection(ConnectionEffect::Retire),
+            Answer::Lost => {
+                again(Duration::ZERO, Sent::Unknown).because("connection_lost").on_connection(ConnectionEffect::Retire)
+            }
         }
     }
 }

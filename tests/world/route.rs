@@ -67,10 +67,9 @@ pub struct Route {
 
 /// What the configuration would say of a route.
 pub fn settings(model: &RouteModel) -> RouteSettings {
-    let rate = model.rate.map(|cells| Rate {
-        cells: cells.try_into().expect("a rate is above zero"),
-        per: Duration::from_secs(1),
-    });
+    let rate = model
+        .rate
+        .map(|cells| Rate { cells: cells.try_into().expect("a rate is above zero"), per: Duration::from_secs(1) });
     RouteSettings {
         rate,
         burst: model.burst.unwrap_or(Rate::default_burst(rate)),
