@@ -52,7 +52,8 @@ fn holds(name: &str) {
         if !misses.is_empty() {
             let trace = trace::write(name, seed, &scenario, &ledger);
             panic!(
-                "scenario {name}, seed {seed}:\n{misses}trace: {}\nagain: TIDEGATE_SEED={seed} cargo nextest run --test world {name}",
+                "scenario {name} ({}), seed {seed}:\n{misses}trace: {}\nagain: TIDEGATE_SEED={seed} cargo nextest run --test world {name}",
+                scenario.shows,
                 trace.display()
             );
         }
@@ -100,6 +101,9 @@ macro_rules! scenarios {
 
 scenarios![
     brown_out_refusing,
+    brown_out_wide,
+    brown_out_little,
+    overload_refusing,
     brown_out_slow,
     burst,
     collapse_storm,

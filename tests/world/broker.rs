@@ -18,7 +18,6 @@ use tidegate::source::amqp::RetryLevel;
 
 /// A job as its caller enqueued it. Its pushes are numbered from `first`, over all jobs.
 pub struct Enqueued {
-    pub traffic: u16,
     pub app: Arc<str>,
     pub provider: Provider,
     pub route: RouteId,

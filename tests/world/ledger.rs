@@ -36,6 +36,8 @@ pub struct Attempt {
     pub answer: Answer,
     /// The push's first.
     pub first: bool,
+    /// Paid by the budget.
+    pub retry: bool,
 }
 
 /// One second of one route.
@@ -63,6 +65,8 @@ pub struct Ledger {
     pub lost: u64,
     /// Pushes that reached a device twice or got a second outcome.
     pub doubled: u64,
+    /// Attempts under way when a connection was lost: what became of them nobody knows.
+    pub cut_off: u64,
     /// Pushes in hand at the incidents, which may be doubled.
     pub in_hand: u64,
     /// Times a push was put off durably.

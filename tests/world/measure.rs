@@ -80,7 +80,8 @@ pub enum Measure {
     MeanInFlight,
     /// Seconds after the span's beginning until goodput, over three seconds, is 95% of the reference.
     RecoveryS,
-    /// The most that a second's attempts rise above those of the second before, as a part of the reference's.
+    /// The most that a second's attempts rise above those of the second before, in the five seconds from the first that
+    /// is accepted on, as a part of the reference's.
     SteepestRise,
     /// Seconds at whose end a route was halted.
     HaltedS,
@@ -256,9 +257,13 @@ impl<'a> Part<'a> {
 
     fn steepest_rise(&self) -> f64 {
         let reference = self.reference();
-        let mut seconds = vec![0.0; whole(self.seconds().ceil())];
-        for attempt in self.sent() {
-            seconds[whole((attempt.at - self.from).as_secs_f64())] += 1.0;
+        let good = self.sent().filter(|attempt| attempt.answer == Answer::Accepted).map(|attempt| attempt.at).min();
+        let Some(first) = good else { return f64::NAN };
+        let mut seconds = [0.0; 6];
+        for attempt in self.sent().filter(|attempt| attempt.at >= first) {
+            if let Some(second) = seconds.get_mut(1 + whole((attempt.at - first).as_secs_f64())) {
+                *second += 1.0;
+            }
         }
         seconds.windows(2).map(|pair| (pair[1] - pair[0]) / reference).fold(0.0, f64::max)
     }

@@ -43,6 +43,8 @@ const KEPT: Duration = Duration::from_millis(5);
 const RESTART: Duration = Duration::from_secs(2);
 /// Jobs asked for before any was seen, as the window has it.
 const FIRST_DEMAND: usize = 32;
+/// When, of each second, it is looked how things stand: before anything changes with the next.
+const SAMPLED: Duration = Duration::from_millis(999);
 
 enum Event {
     Arrive(usize),
@@ -228,7 +230,7 @@ impl<'a> World<'a> {
         for nth in 0..self.arrivals.len() {
             self.next_arrival(nth);
         }
-        self.agenda.put(Duration::from_secs(1), None, Event::Second);
+        self.agenda.put(SAMPLED, None, Event::Second);
         self.start();
     }
 
@@ -344,7 +346,6 @@ impl<'a> World<'a> {
         let collapse = traffic.collapse_over.map(|devices| self.rng.u32(0..devices));
         let ttl = traffic.ttl.map_or(self.scenario.route[route].default_ttl.0, |ttl| Duration::from_secs(ttl.into()));
         let home = self.broker.enqueue(Enqueued {
-            traffic: u16::try_from(nth).expect("few"),
             app: self.apps[app].clone(),
             provider: traffic.provider,
             route: RouteId(u32::try_from(route).expect("few")),
@@ -406,6 +407,7 @@ impl<'a> World<'a> {
         let is_reachable = self.providers.is_reachable(RouteId(u32::try_from(route).expect("few")), now);
         let this = &mut process.routes[route];
         if !is_reachable {
+            self.ledger.cut_off += u64::from(this.under_way());
             this.disconnect(now);
         }
         let streams = model.streams.iter().rev().find(|(at, _)| at.0 <= self.at);
@@ -498,7 +500,8 @@ impl<'a> World<'a> {
                 }
                 let first = self.ledger.records[index as usize].sends == 0;
                 let (takes, answer) = (served.takes, served.answer);
-                self.ledger.sent(Attempt { push: index, at: self.at, takes, answer, first }, served.reaches);
+                let retry = push.attempts > 1;
+                self.ledger.sent(Attempt { push: index, at: self.at, takes, answer, first, retry }, served.reaches);
                 self.agenda.put(self.at + takes, Some(self.life), Event::Answer(nth, attempt));
             }
         }
@@ -712,7 +715,7 @@ impl<'a> World<'a> {
             }
         }
         let unknown = self.ledger.attempts.iter().filter(|attempt| attempt.answer == super::provider::Answer::Timeout);
-        let excused = unknown.count() as u64 + self.ledger.in_hand;
+        let excused = unknown.count() as u64 + self.ledger.cut_off + self.ledger.in_hand;
         if self.ledger.doubled > excused {
             let doubled = self.ledger.doubled;
             self.ledger.broken(|| format!("{doubled} pushes doubled, {excused} may be"));
@@ -723,6 +726,11 @@ impl<'a> World<'a> {
                 if let Some(above) = self.above_rate(nth, rate, burst) {
                     self.ledger.broken(|| format!("route {nth} passed its rate: {above}"));
                 }
+            }
+            if self.life == 1
+                && let Some(at) = self.above_budget(nth)
+            {
+                self.ledger.broken(|| format!("route {nth} passed its retry budget up to {at:?}"));
             }
         }
     }
@@ -740,6 +748,25 @@ impl<'a> World<'a> {
             least = least.min(here);
             if here - least + SECOND > i128::from(burst) * SECOND {
                 return Some(format!("more than {burst} + {rate}/s up to {:?}", attempt.at));
+            }
+        }
+        None
+    }
+}
+
+/// More of the world's laws that are read from the ledger.
+impl World<'_> {
+    /// Whether in any window more retries went than a tenth of its sends, five a second, and 200 (`flow/budget.rs`); in
+    /// the same manner, in thousandths of a retry.
+    fn above_budget(&self, route: usize) -> Option<Duration> {
+        let of_route = |attempt: &&Attempt| usize::from(self.ledger.records[attempt.push as usize].route) == route;
+        let (mut spent, mut least) = (0_i128, i128::MAX);
+        for attempt in self.ledger.attempts.iter().filter(of_route) {
+            let income = i128::try_from(attempt.at.as_nanos()).expect("far less") * 5 / 1_000_000;
+            least = least.min(spent - income);
+            spent += if attempt.retry { 1_000 } else { -100 };
+            if spent - income - least > 200_000 {
+                return Some(attempt.at);
             }
         }
         None

@@ -28,7 +28,7 @@ impl<'de> Deserialize<'de> for Span {
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Scenario {
-    /// What it shows, for people.
+    /// What it shows, for people; said when it fails.
     pub shows: String,
     /// How many seeds it is run with, from 1 on.
     pub seeds: u64,
