@@ -5,6 +5,9 @@ use governor::clock::FakeRelativeClock;
 use governor::{Quota, RateLimiter};
 use proptest::prelude::*;
 
+mod properties;
+mod refusals;
+
 use super::{
     Backoff, Breaker, Circuit, CircuitState, Concurrency, Health, Life, Load, MassDeath, Pace, Ramp, Rate, RetryBudget,
     Rise, Ruling, Signal, Throttle, Window,

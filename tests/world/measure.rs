@@ -45,6 +45,8 @@ pub enum Measure {
     GoodputOfPeak,
     /// Goodput as a part of that in the reference.
     GoodputOfReference,
+    /// Delivered in the span as a part of what was accepted in it: without the noise of two spans' traffic.
+    GoodputOfOffered,
     /// Sent, as a part of what the rate passes.
     RateUsed,
     /// Attempts.
@@ -297,6 +299,10 @@ impl<'a> Part<'a> {
             }
             Measure::GoodputOfPeak => self.ended(OutcomeKind::Delivered) / self.seconds() / self.peak(),
             Measure::GoodputOfReference => self.ended(OutcomeKind::Delivered) / self.seconds() / self.reference(),
+            Measure::GoodputOfOffered => {
+                let offered = self.records().filter(|record| self.is_within(record.accepted)).count();
+                self.ended(OutcomeKind::Delivered) / count(offered)
+            }
             Measure::RateUsed => count(self.sent().count()) / self.seconds() / self.peak(),
             Measure::Sends => count(self.sent().count()),
             Measure::RetryAmplification => {
