@@ -43,7 +43,8 @@
 //! outcome
 //! delivery
 //! pipeline
-//! config admin simulator
+//! door config simulator
+//! admin
 //! cli
 //! ```
 //!
@@ -57,6 +58,7 @@ pub mod cli;
 pub mod config;
 pub mod delivery;
 pub mod dispatch;
+pub mod door;
 pub mod flow;
 pub mod http2;
 pub mod job;

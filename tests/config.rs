@@ -54,8 +54,13 @@ fn production(credentials: &Credentials) -> String {
 fn the_shipped_default_says_what_holds_without_it() {
     let credentials = Credentials::new();
     let shipped = parse(DEFAULT, &credentials);
-    let bare = parse("[source.amqp]\nuri = \"amqp://guest:guest@127.0.0.1:5672/%2f\"", &credentials);
+    let bare = parse("[source.spool]", &credentials);
     assert_eq!(format!("{:#?}", shipped.settings), format!("{:#?}", bare.settings));
+    let (before, rest) = DEFAULT.split_once("# [source.amqp]").expect("the broker's table is there, marked out");
+    let (broker, after) = rest.split_once("# For amqps://").expect("its last lines are for TLS");
+    let with_broker = parse(&format!("{before}[source.amqp]{}#{after}", broker.replace("\n# ", "\n")), &credentials);
+    let bare = "[source.spool]\n[source.amqp]\nuri = \"amqp://guest:guest@127.0.0.1:5672/%2f\"";
+    assert_eq!(format!("{:#?}", with_broker.settings), format!("{:#?}", parse(bare, &credentials).settings));
     let warnings: Vec<&str> = shipped.warnings.iter().map(|warning| warning.key.as_str()).collect();
     assert_eq!(warnings, ["apps"], "it runs as it is, and tells that no app is there");
 }
@@ -289,7 +294,7 @@ fn another(name: &str, schema: &serde_json::Value) -> String {
         ("integer", _) => (schema["minimum"].as_u64().unwrap() + 2).to_string(),
         ("array", "TOKENS") => "[\"another\"]".to_owned(),
         ("array", _) => "[]".to_owned(),
-        (_, "MEMORY") => "123MiB".to_owned(),
+        (_, "MEMORY" | "MAX_BYTES" | "MIN_FREE") => "123MiB".to_owned(),
         (_, "RATE") => "1234/min".to_owned(),
         (_, "LISTEN") => "127.0.0.1:1".to_owned(),
         (_, "ENDPOINT") => "https://elsewhere.example".to_owned(),
@@ -310,7 +315,7 @@ fn every_key_has_an_effect() {
     credentials.write("another.pem", another_root);
     let account = std::fs::read_to_string(credentials.path().join("good.json")).unwrap();
     credentials.write("another.json", account.replace("\"chat-1234\"", "\"another\""));
-    let text = "[source.amqp]\nuri = \"amqps://localhost/%2f\"\n[outcomes]\namqp = true\n[outcomes.webhook]\n\
+    let text = "[source.spool]\n[source.amqp]\nuri = \"amqps://localhost/%2f\"\n[outcomes]\namqp = true\n[outcomes.webhook]\n\
         url = \"https://example.com\"\n\
         [apps.chat.apns]\ntopic = \"a.b\"\nkey_file = \"good.p8\"\nkey_id = \"ABC123DEFG\"\nteam_id = \"TEAM123456\"\n\
         [apps.chat.fcm]\nservice_account_file = \"good.json\"\n\
@@ -354,9 +359,9 @@ fn the_schema_refuses_what_the_reader_refuses() {
         "[limits]\nmemory = 256",
         "[limits]\nmemory = \"256MB\"",
         "[limits]\nmemroy = \"256MiB\"",
-        "[http]\nrate = \"5/s\"",
+        "[http]\nrate = \"5\"",
         "[http]\nlisten = \"localhost:80\"",
-        "[source.spool]\npath = \"x\"",
+        "[source.spool]\npath = 5",
         "[source.amqp]",
         "[source.amqp]\nuri = \"amqp://localhost\"\nmax_prefetch = 2001",
         "[source.amqp]\nuri = \"amqp://localhost\"\ncertificate_file = \"a\"",

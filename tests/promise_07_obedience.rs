@@ -39,7 +39,7 @@ async fn promise_07_rates_retry_after_and_stream_limits_are_kept() {
     let mut settings = SimulatorSettings::default();
     settings.apns.faults.latency = Latency::Uniform { min: Duration::from_millis(5), max: Duration::from_millis(20) };
     settings.apns.stream_limit = 20;
-    let throttle = Throttle { share: 1.0, retry_after: Some(Duration::from_secs(3)), as_date: false };
+    let throttle = Throttle { share: 1.0, retry_after: Some(Duration::from_secs(3)), as_date: false, during: None };
     settings.fcm.faults = Faults { throttle: Some(throttle), ..Faults::default() };
     let world = World::start(settings).await;
     let config = world.config("");

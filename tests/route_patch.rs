@@ -30,7 +30,7 @@ impl Door {
         let loaded = config::parse(&text, "tidegate.toml", credentials.path(), std::iter::empty()).unwrap();
         let pipeline = Pipeline::start(&loaded.settings).unwrap();
         let (view, steering) = (pipeline.view(), pipeline.steering());
-        let door = admin::serve(&loaded.settings.http, view, steering, CancellationToken::new());
+        let door = admin::serve(&loaded.settings.http, view, steering, None, CancellationToken::new());
         let (address, _) = door.await.unwrap();
         let client = Client::builder().no_proxy().build().unwrap();
         Self { url: format!("http://{address}"), client, pipeline, _credentials: credentials }

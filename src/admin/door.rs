@@ -6,18 +6,18 @@ use std::sync::Arc;
 use axum::Json;
 use axum::Router;
 use axum::extract::{Path, Request, State};
-use axum::http::{StatusCode, header};
-use axum::middleware::{self, Next};
+use axum::http::{Method, StatusCode, Uri, header};
+use axum::middleware;
 use axum::response::{IntoResponse, Response};
-use axum::routing::{get, patch};
-use secrecy::{ExposeSecret, SecretString};
+use axum::routing::{any, get, patch};
+use secrecy::SecretString;
 use serde_json::json;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
-use super::problem::Problem;
-use super::{origin, patch as change};
-use crate::pipeline::{HttpSettings, NotPatched, Steering, View};
+use super::patch as change;
+use crate::door::{DoorLimits, Jobs, Problem, check_origin, guard};
+use crate::pipeline::{HttpSettings, Intake, NotPatched, Steering, View};
 
 /// Why the door could not be opened. Nothing was started.
 #[derive(Debug)]
@@ -52,6 +52,7 @@ pub async fn serve(
     settings: &HttpSettings,
     view: View,
     steering: Steering,
+    intake: Option<Intake>,
     stop: CancellationToken,
 ) -> Result<(SocketAddr, tokio::task::JoinHandle<()>), AdminError> {
     if !settings.listen.ip().is_loopback() && settings.tokens.is_empty() {
@@ -60,14 +61,22 @@ pub async fn serve(
     let bind = |error| AdminError::Bind(settings.listen, error);
     let listener = TcpListener::bind(settings.listen).await.map_err(bind)?;
     let address = listener.local_addr().map_err(bind)?;
-    let router = router(view, Steered { steering, listen: address }, settings.tokens.clone());
-    let task = tokio::spawn(async move {
-        let served = axum::serve(listener, router).with_graceful_shutdown(stop.cancelled_owned());
-        if let Err(error) = served.await {
-            tracing::error!(%error, "the admin door closed");
-        }
-    });
-    Ok((address, task))
+    let limits = DoorLimits::default();
+    let jobs = match intake {
+        None => Router::new().route("/v1/jobs", any(no_spool)),
+        Some(Intake { writer, routes, shedding }) => crate::door::routes(Jobs {
+            writer,
+            routes,
+            shedding,
+            rate: settings.rate,
+            listen: address,
+            tokens: !settings.tokens.is_empty(),
+            limits,
+            metrics: Arc::clone(&view.metrics),
+        }),
+    };
+    let router = router(view, Steered { steering, listen: address }, settings.tokens.clone(), jobs);
+    Ok((address, tokio::spawn(crate::door::serve(listener, router, limits, stop))))
 }
 
 /// What a change of a route needs.
@@ -77,7 +86,7 @@ struct Steered {
     listen: SocketAddr,
 }
 
-fn router(view: View, steered: Steered, tokens: Vec<SecretString>) -> Router {
+fn router(view: View, steered: Steered, tokens: Vec<SecretString>, jobs: Router) -> Router {
     let asks_for_tokens = !tokens.is_empty();
     let steer = patch(move |State(steered): State<Steered>, Path((app, provider)): Path<(String, String)>, request| {
         change_route(steered, app, provider, asks_for_tokens, request)
@@ -87,30 +96,30 @@ fn router(view: View, steered: Steered, tokens: Vec<SecretString>) -> Router {
         .route("/v1/status", get(status))
         .with_state(view.clone())
         .merge(Router::new().route("/v1/routes/{app}/{provider}", steer).with_state(steered))
+        .merge(jobs)
         .route_layer(middleware::from_fn_with_state(Arc::new(tokens), guard));
     Router::new()
         .route("/livez", get(|| async { "ok\n" }))
         .route("/readyz", get(readyz))
-        .merge(guarded)
         .with_state(view)
+        .merge(guarded)
+        .method_not_allowed_fallback(no_such_method)
+        .fallback(no_such_path)
 }
 
-async fn guard(State(tokens): State<Arc<Vec<SecretString>>>, request: Request, next: Next) -> Response {
-    let given = request.headers().get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
-    let given = given.and_then(|value| value.strip_prefix("Bearer ")).unwrap_or_default();
-    if tokens.is_empty() || tokens.iter().any(|token| same(token.expose_secret(), given)) {
-        return next.run(request).await;
-    }
-    let remedy = "send one of http.tokens as `authorization: Bearer …`";
-    let problem = Problem::new(StatusCode::UNAUTHORIZED, "a bearer token is needed", remedy);
-    ([(header::WWW_AUTHENTICATE, "Bearer")], problem).into_response()
+async fn no_spool() -> Problem {
+    let title = "jobs are not taken in over HTTP: there is no [source.spool] in the configuration";
+    Problem::new(StatusCode::NOT_FOUND, title, "add [source.spool], or publish to the broker")
 }
 
-/// Compares in a time that depends on nothing but the lengths: digests of both are compared by a MAC's verification.
-fn same(token: &str, given: &str) -> bool {
-    let key = ring::hmac::Key::new(ring::hmac::HMAC_SHA256, token.as_bytes());
-    let tag = ring::hmac::sign(&key, token.as_bytes());
-    ring::hmac::verify(&key, given.as_bytes(), tag.as_ref()).is_ok()
+async fn no_such_path(uri: Uri) -> Problem {
+    let title = format!("there is nothing at {:?}", uri.path());
+    Problem::new(StatusCode::NOT_FOUND, title, "see README for what the door answers to")
+}
+
+async fn no_such_method(method: Method, uri: Uri) -> Problem {
+    let title = format!("{:?} does not take {method}", uri.path());
+    Problem::new(StatusCode::METHOD_NOT_ALLOWED, title, "use one of the methods in the Allow header")
 }
 
 async fn readyz(State(view): State<View>) -> Response {
@@ -143,7 +152,7 @@ async fn try_change_route(
     tokens: bool,
     request: Request,
 ) -> Result<Response, Problem> {
-    origin::check(request.headers(), steered.listen, tokens)?;
+    check_origin(request.headers(), steered.listen, tokens)?;
     let too_large = |_| {
         let title = format!("the body is larger than {} bytes", change::LARGEST);
         Problem::new(StatusCode::PAYLOAD_TOO_LARGE, title, "send only what shall change")

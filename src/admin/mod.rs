@@ -13,8 +13,6 @@
 //! Errors are `application/problem+json`, with the remedy.
 
 mod door;
-mod origin;
 mod patch;
-mod problem;
 
 pub use door::{AdminError, serve};

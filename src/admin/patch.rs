@@ -9,8 +9,8 @@
 
 use serde_json::{Map, Value, json};
 
-use super::problem::Problem;
 use crate::delivery::{FloorAboveCeiling, RouteOrders, RoutePatch, RouteSettings};
+use crate::door::Problem;
 use crate::flow::Rate;
 
 /// Far more than a patch can need; in bytes.

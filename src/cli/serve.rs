@@ -56,7 +56,9 @@ async fn serve(path: PathBuf, loaded: Loaded) -> Exit {
         Err(error) => return fail(Exit::Config, error),
     };
     let stop = CancellationToken::new();
-    let door = match admin::serve(&settings.http, pipeline.view(), pipeline.steering(), stop.clone()).await {
+    let door = match admin::serve(&settings.http, pipeline.view(), pipeline.steering(), pipeline.intake(), stop.clone())
+        .await
+    {
         Ok((address, door)) => {
             tracing::info!(%address, version = env!("CARGO_PKG_VERSION"), "tidegate is up; see /v1/status and /metrics");
             door

@@ -77,7 +77,12 @@ static HTTP: Table = Table {
             "Address and port; one that is not loopback needs `tokens`.",
         ),
         key("tokens", Kind::Secrets, Absent::Is(Literal::List(&[])), "Bearer tokens; an empty list asks for none."),
-        later("rate", "requests per token"),
+        key(
+            "rate",
+            Kind::Rate,
+            text("5000/s"),
+            "Requests for `/v1/jobs`, of one token, or of one address where there are none.",
+        ),
     ]],
     ..PLAIN
 };
@@ -98,8 +103,41 @@ static LIMITS: Table = Table {
 static SOURCE: Table = Table {
     keys: &[&[
         table("amqp", &AMQP, "RabbitMQ; used if the table is there."),
-        later("spool", "the embedded durable queue"),
+        table("spool", &SPOOL, "The embedded durable queue, filled over HTTP; used if the table is there."),
     ]],
+    ..PLAIN
+};
+
+static SPOOL: Table = Table {
+    keys: &[&[
+        key("path", Kind::File, text("var/spool"), "Its directory; made if it is missing."),
+        key(
+            "max_bytes",
+            Kind::Size { min: MIB, max: 64 * TIB },
+            text("8GiB"),
+            "Bytes it may use; beyond them jobs are refused (429).",
+        ),
+        key(
+            "min_free",
+            Kind::Size { min: 0, max: TIB },
+            text("256MiB"),
+            "Bytes that its disk must have left; below them jobs are refused (507), and deliveries go on.",
+        ),
+        // Ids are kept in memory, a million at most.
+        key(
+            "dedupe",
+            Kind::Duration { min: 0, max: 24 * HOUR, grain: 1 },
+            text("10min"),
+            "For how long a job's id is known, so that it is not queued twice.",
+        ),
+        key(
+            "max_deliveries",
+            Kind::Whole { min: 1, max: 10_000 },
+            whole(100),
+            "A job that was in hand this often when the process died is a dead letter (poison).",
+        ),
+    ]],
+    always: false,
     ..PLAIN
 };
 

@@ -104,6 +104,10 @@ impl Section {
     }
 
     /// The duration `name`.
+    pub(super) fn size(&self, name: &str) -> Option<u64> {
+        self.get(name, |value| if let Value::Size(bytes) = value { Some(*bytes) } else { None })
+    }
+
     pub(super) fn duration(&self, name: &str) -> Option<Duration> {
         self.get(name, |value| if let Value::Duration(duration) = value { Some(*duration) } else { None })
     }

@@ -53,5 +53,6 @@ pub use exit::{Exit, Why};
 pub use isolation::{Isolation, Parking};
 pub use lanes::Lanes;
 pub use settings::{LaneSettings, OnOverload};
+pub use shed::Shedding;
 pub use stage::{Dispatch, run};
 pub use window::Window;

@@ -12,6 +12,10 @@ use super::{LaneSettings, OnOverload};
 /// The shortest and the longest time for which a line must stand.
 const STANDING: (Duration, Duration) = (Duration::from_millis(500), Duration::from_secs(10));
 
+/// By [`RouteId`](crate::job::RouteId) and [`Lane::index`](crate::job::Lane::index), whether it sheds; what is missing does
+/// not.
+pub type Shedding = Vec<[bool; 3]>;
+
 /// What a lane's settings say of shedding.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Policy {
@@ -58,6 +62,11 @@ impl Shedder {
         if self.shedding.is_some_and(|last| now.saturating_duration_since(last) >= standing) {
             self.shedding = None;
         }
+        self.shedding.is_some()
+    }
+
+    /// Whether it was overloaded at the last look.
+    pub(super) const fn is_shedding(&self) -> bool {
         self.shedding.is_some()
     }
 

@@ -11,7 +11,7 @@ use tokio::sync::{Notify, mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
 use super::doors::Doors;
-use super::{DoorChange, Exit, Isolation, LaneSettings, Lanes, Parking, Window};
+use super::{DoorChange, Exit, Isolation, LaneSettings, Lanes, Parking, Shedding, Window};
 use crate::job::{Envelope, Lane, MemoryBudget};
 use crate::stage::Inlet;
 use crate::telemetry::Metrics;
@@ -33,6 +33,8 @@ pub struct Dispatch {
     pub doorbell: Arc<Notify>,
     /// Where pushes go that are not sent.
     pub exits: mpsc::Sender<Vec<Exit>>,
+    /// Where it says which routes' lanes shed; written when that changes.
+    pub shedding: watch::Sender<Shedding>,
     /// What is held in memory.
     pub memory: Arc<MemoryBudget>,
     /// For gauges.
@@ -99,6 +101,7 @@ struct Desk {
     /// By route, whether it asks; kept for its memory.
     asking: Vec<bool>,
     exits: mpsc::Sender<Vec<Exit>>,
+    shedding: watch::Sender<Shedding>,
     memory: Arc<MemoryBudget>,
     metrics: Arc<Metrics>,
 }
@@ -118,6 +121,7 @@ impl Desk {
             leaving: Vec::new(),
             asking: Vec::new(),
             exits: dispatch.exits,
+            shedding: dispatch.shedding,
             memory: dispatch.memory,
             metrics: dispatch.metrics,
         }
@@ -181,10 +185,11 @@ impl Desk {
         }
     }
 
-    /// Says upstream how many jobs are wanted.
+    /// Says upstream how many jobs are wanted. Sources that feed the same lane have equal parts of its window.
     fn ask(&self) {
         for (lane, inlet) in &self.inlets {
-            inlet.want(self.wanted(*lane));
+            let sources = self.inlets.iter().filter(|(other, _)| other == lane).count();
+            inlet.want(self.wanted(*lane).div_ceil(sources));
         }
     }
 
@@ -195,6 +200,8 @@ impl Desk {
     /// Sheds and parks, where there is need.
     fn look(&mut self, now: Instant) {
         self.lanes.shed(now, &mut self.leaving);
+        let shedding = self.lanes.shedding();
+        self.shedding.send_if_modified(|old| std::mem::replace(old, shedding.clone()) != shedding);
         let mut full = Lane::ALL.map(|lane| self.wanted(lane) == 0);
         for (lane, inlet) in &self.inlets {
             full[lane.index()] |= inlet.is_exhausted();

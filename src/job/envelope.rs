@@ -82,6 +82,8 @@ pub struct Receipt {
 pub enum SourceName {
     /// RabbitMQ.
     Amqp,
+    /// The embedded queue.
+    Spool,
 }
 
 impl SourceName {
@@ -90,6 +92,7 @@ impl SourceName {
     pub const fn as_str(self) -> &'static str {
         match self {
             SourceName::Amqp => "amqp",
+            SourceName::Spool => "spool",
         }
     }
 }

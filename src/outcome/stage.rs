@@ -31,12 +31,15 @@ const MAX_KEEPING: usize = 1_000;
 pub struct Keepers {
     /// RabbitMQ's.
     pub amqp: Option<Arc<dyn Keeper>>,
+    /// The embedded queue's.
+    pub spool: Option<Arc<dyn Keeper>>,
 }
 
 impl Keepers {
     fn of(&self, source: SourceName) -> &Arc<dyn Keeper> {
         let keeper = match source {
             SourceName::Amqp => self.amqp.as_ref(),
+            SourceName::Spool => self.spool.as_ref(),
         };
         keeper.expect("the pipeline gives every source it starts a keeper")
     }

@@ -10,11 +10,13 @@ use tokio_util::sync::CancellationToken;
 
 use super::routes::{Routes, Surroundings};
 use super::threads::Threads;
-use super::{End, NotReloaded, Pipeline, Settings, StartError, Steering, View};
+use super::{End, Intake, NotReloaded, Pipeline, Settings, Sources, StartError, Steering, View};
 use crate::dispatch::Dispatch;
-use crate::job::{Envelope, Lane, MemoryBudget, UnixMillis};
+use crate::job::{Envelope, Lane, MemoryBudget, RouteTable, UnixMillis};
 use crate::outcome::{AmqpSink, FileSink, Keepers, OutcomeSettings, Settlement, Sink, Tally, Troubles, WebhookSink};
 use crate::source::amqp::AmqpSource;
+use crate::source::spool::SpoolSource;
+use crate::spool::Spool;
 use crate::stage::{Inlet, Outlet, link};
 use crate::telemetry::Metrics;
 
@@ -54,24 +56,18 @@ impl Pipeline {
         let (_, deliveries) = routes.reload(settings).map_err(StartError::from)?;
         let tasks: FuturesUnordered<_> = deliveries.into_iter().collect();
 
-        let (outlets, inlets) = lane_links();
-        let source = settings.amqp.clone().map(|amqp| {
-            AmqpSource::start(
-                amqp,
-                routes.table(),
-                outlets,
-                Arc::clone(&memory),
-                Arc::clone(&metrics),
-                stop.intake.clone(),
-            )
-        });
+        let mut inlets = Vec::new();
+        let sources = sources(settings, &routes.table(), &mut inlets, &memory, &metrics, &stop.intake)?;
         let troubles = Troubles::default();
-        let keepers = Keepers { amqp: source.as_ref().map(AmqpSource::keeper) };
+        let keepers = Keepers {
+            amqp: sources.amqp.as_ref().map(AmqpSource::keeper),
+            spool: sources.spool.as_ref().map(SpoolSource::keeper),
+        };
         let settlement = Settlement {
             resolutions,
             exits,
             publish: settings.outcomes.publish.clone(),
-            sinks: sinks(&settings.outcomes, source.as_ref(), &troubles, &metrics)?,
+            sinks: sinks(&settings.outcomes, sources.amqp.as_ref(), &troubles, &metrics)?,
             keepers,
             labels: routes.labels(),
             tally: Arc::clone(&tally),
@@ -79,12 +75,14 @@ impl Pipeline {
         };
         let settlement = tokio::spawn(crate::outcome::run(settlement));
         let (lanes_in, lanes) = watch::channel(settings.lanes.clone());
+        let (shedding_in, shedding) = watch::channel(Vec::new());
         let dispatch = Dispatch {
             lanes,
             inlets,
             changes: doors,
             doorbell,
             exits: exits_in,
+            shedding: shedding_in,
             memory: Arc::clone(&memory),
             metrics: Arc::clone(&metrics),
         };
@@ -94,14 +92,17 @@ impl Pipeline {
             started: Instant::now(),
             started_at: UnixMillis::now(),
             routes: routes.open(),
-            amqp: source.as_ref().map(AmqpSource::status),
+            amqp: sources.amqp.as_ref().map(AmqpSource::status),
+            spool: sources.spool.as_ref().map(SpoolSource::status),
             tally,
             metrics,
             memory,
             troubles,
         };
         let steering = Steering::new(routes.open());
-        Ok(Self { view, steering, source, stop, lanes: lanes_in, routes, tasks, settlement })
+        let intake =
+            sources.spool.as_ref().map(|spool| Intake { writer: spool.writer(), routes: routes.table(), shedding });
+        Ok(Self { view, steering, sources, intake, stop, lanes: lanes_in, routes, tasks, settlement })
     }
 }
 
@@ -130,16 +131,36 @@ pub(super) struct Stop {
 type JobOutlet = Outlet<Arc<Envelope>>;
 type JobInlet = Inlet<Arc<Envelope>>;
 
-/// A link for each lane: the source's ends, and the dispatch's.
-fn lane_links() -> ([JobOutlet; 3], Vec<(Lane, JobInlet)>) {
+/// A link for each lane of one source: the source's ends; the dispatch's are put to `inlets`.
+fn lane_links(inlets: &mut Vec<(Lane, JobInlet)>) -> [JobOutlet; 3] {
     // Each lane's link has a bell of its own: the source waits on each by itself.
-    let mut inlets = Vec::new();
-    let outlets = Lane::ALL.map(|lane| {
+    Lane::ALL.map(|lane| {
         let (outlet, inlet) = link(Arc::new(Notify::new()));
         inlets.push((lane, inlet));
         outlet
+    })
+}
+
+fn sources(
+    settings: &Settings,
+    table: &watch::Receiver<Arc<RouteTable>>,
+    inlets: &mut Vec<(Lane, JobInlet)>,
+    memory: &Arc<MemoryBudget>,
+    metrics: &Arc<Metrics>,
+    intake: &CancellationToken,
+) -> Result<Sources, StartError> {
+    // First what can fail: nothing runs then.
+    let spool = settings.spool.as_ref().map(|spool| Ok((Spool::open(spool)?, spool.max_deliveries))).transpose();
+    let spool = spool.map_err(StartError::Spool)?.map(|(spool, max_deliveries)| {
+        let (table, outlets) = (table.clone(), lane_links(inlets));
+        let (memory, metrics) = (Arc::clone(memory), Arc::clone(metrics));
+        SpoolSource::start(spool, max_deliveries, table, outlets, memory, metrics, intake.clone())
     });
-    (outlets, inlets)
+    let amqp = settings.amqp.clone().map(|amqp| {
+        let (table, outlets) = (table.clone(), lane_links(inlets));
+        AmqpSource::start(amqp, table, outlets, Arc::clone(memory), Arc::clone(metrics), intake.clone())
+    });
+    Ok(Sources { amqp, spool })
 }
 
 /// Half of the cores: the other half is the broker's client, the dispatch and the settlement.

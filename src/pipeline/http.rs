@@ -4,6 +4,8 @@ use std::net::SocketAddr;
 
 use secrecy::SecretString;
 
+use crate::flow::Rate;
+
 /// Where the operator's door listens, and who may enter.
 #[derive(Debug, Clone)]
 pub struct HttpSettings {
@@ -11,4 +13,6 @@ pub struct HttpSettings {
     pub listen: SocketAddr,
     /// Bearer tokens; empty: no token is asked for.
     pub tokens: Vec<SecretString>,
+    /// Requests for `/v1/jobs` of one token, or of one address where there are none; `None`: any number.
+    pub rate: Option<Rate>,
 }

@@ -15,6 +15,7 @@ mod steering;
 mod threads;
 mod view;
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use futures::stream::{FuturesUnordered, StreamExt};
@@ -22,8 +23,11 @@ use tokio::sync::watch;
 use tokio::task::{AbortHandle, JoinError, JoinHandle};
 use tokio::time::{Instant, timeout, timeout_at};
 
-use crate::dispatch::LaneSettings;
+use crate::dispatch::{LaneSettings, Shedding};
+use crate::job::RouteTable;
 use crate::source::amqp::AmqpSource;
+use crate::source::spool::SpoolSource;
+use crate::spool::{OpenError, Writer};
 use crate::telemetry::RouteLabel;
 use build::Stop;
 use routes::Routes;
@@ -44,7 +48,8 @@ const LAST_WORDS: Duration = Duration::from_secs(10);
 pub struct Pipeline {
     view: View,
     steering: Steering,
-    source: Option<AmqpSource>,
+    sources: Sources,
+    intake: Option<Intake>,
     stop: Stop,
     lanes: watch::Sender<[LaneSettings; 3]>,
     routes: Routes,
@@ -84,6 +89,23 @@ impl std::fmt::Display for NotReloaded {
 
 impl std::error::Error for NotReloaded {}
 
+/// Where its jobs come from.
+struct Sources {
+    amqp: Option<AmqpSource>,
+    spool: Option<SpoolSource>,
+}
+
+/// What a door needs to take jobs in.
+#[derive(Clone)]
+pub struct Intake {
+    /// Who queues them.
+    pub writer: Writer,
+    /// Which apps there are.
+    pub routes: watch::Receiver<Arc<RouteTable>>,
+    /// Which routes' lanes shed now.
+    pub shedding: watch::Receiver<Shedding>,
+}
+
 /// How a drain ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Drained {
@@ -102,6 +124,8 @@ pub enum StartError {
     Route(RouteLabel, String),
     /// The webhook can't be used.
     Webhook(String),
+    /// The spool can't be opened.
+    Spool(OpenError),
     /// Threads can't be started.
     Threads(std::io::Error),
 }
@@ -111,6 +135,7 @@ impl std::fmt::Display for StartError {
         match self {
             StartError::Route(label, error) => write!(f, "apps.{}.{}: {error}", label.app, label.provider),
             StartError::Webhook(error) => write!(f, "outcomes.webhook: {error}"),
+            StartError::Spool(error) => error.fmt(f),
             StartError::Threads(error) => write!(f, "threads for deliveries can't be started: {error}"),
         }
     }
@@ -123,6 +148,12 @@ impl Pipeline {
     #[must_use]
     pub fn view(&self) -> View {
         self.view.clone()
+    }
+
+    /// What a door needs to take jobs in; `None` without a spool.
+    #[must_use]
+    pub fn intake(&self) -> Option<Intake> {
+        self.intake.clone()
     }
 
     /// The way to change it while it runs.
@@ -153,8 +184,15 @@ impl Pipeline {
     /// Waits for what must not happen: a task that ends without having been told to, because of a bug. What it held is
     /// unsettled; the process should end, and everything comes again. Cancel-safe.
     pub async fn broken(&mut self) -> String {
-        let source = async {
-            match &mut self.source {
+        let Sources { amqp, spool } = &mut self.sources;
+        let amqp = async {
+            match amqp {
+                Some(source) => source.broken().await,
+                None => std::future::pending().await,
+            }
+        };
+        let spool = async {
+            match spool {
                 Some(source) => source.broken().await,
                 None => std::future::pending().await,
             }
@@ -171,7 +209,8 @@ impl Pipeline {
         let ended = tokio::select! {
             ended = stage => ended.map(drop),
             ended = &mut self.settlement => ended,
-            bug = source => return bug,
+            bug = amqp => return bug,
+            bug = spool => return bug,
         };
         match ended {
             Ok(()) => "a stage ended by itself".to_owned(),
@@ -181,7 +220,7 @@ impl Pipeline {
 
     /// Ends it: takes nothing more, finishes what is in flight within `deadline`, returns the rest, settles, closes.
     pub async fn drain(self, deadline: Duration) -> Drained {
-        let Self { source, stop, tasks, mut settlement, routes, .. } = self;
+        let Self { sources, stop, tasks, mut settlement, routes, .. } = self;
         // With it go the last ways to the settlement but the tasks' own.
         let threads = routes.end();
         let give_up = Instant::now() + deadline;
@@ -207,8 +246,11 @@ impl Pipeline {
         let settled = timeout_at(last_words, &mut settlement).await;
         settlement.abort();
         let panicked = |ended: Option<&JoinError>| ended.is_some_and(JoinError::is_panic);
-        if let Some(source) = source {
-            source.close().await;
+        if let Some(amqp) = sources.amqp {
+            amqp.close().await;
+        }
+        if let Some(spool) = sources.spool {
+            spool.close().await;
         }
         stop.credentials.cancel();
         drop(threads);

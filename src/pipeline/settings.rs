@@ -9,6 +9,7 @@ use crate::job::Provider;
 use crate::outcome::OutcomeSettings;
 use crate::provider::ProviderSettings;
 use crate::source::amqp::AmqpSettings;
+use crate::spool::SpoolSettings;
 
 /// All that a pipeline is built from.
 #[derive(Debug, Clone)]
@@ -19,6 +20,8 @@ pub struct Settings {
     pub limits: LimitSettings,
     /// The broker; `None`: not used.
     pub amqp: Option<AmqpSettings>,
+    /// The embedded queue; `None`: not used.
+    pub spool: Option<SpoolSettings>,
     /// Which outcomes are told to whom.
     pub outcomes: OutcomeSettings,
     /// By [`Lane::index`](crate::job::Lane::index).

@@ -11,6 +11,7 @@ use crate::delivery::{RouteState, RouteStatus};
 use crate::job::{Lane, MemoryBudget, RouteId, SourceName, UnixMillis};
 use crate::outcome::{OutcomeKind, Tally, Troubles};
 use crate::source::amqp::SourceStatus;
+use crate::source::spool::SpoolSourceStatus;
 use crate::telemetry::{Metrics, RouteLabel};
 use tokio::sync::watch;
 
@@ -21,6 +22,7 @@ pub struct View {
     pub(super) started_at: UnixMillis,
     pub(super) routes: watch::Receiver<Arc<[OpenRoute]>>,
     pub(super) amqp: Option<watch::Receiver<SourceStatus>>,
+    pub(super) spool: Option<watch::Receiver<SpoolSourceStatus>>,
     pub(super) troubles: Troubles,
     /// The books.
     pub tally: Arc<Tally>,
@@ -53,7 +55,14 @@ pub struct Status {
 struct SourceReport {
     source: &'static str,
     #[serde(flatten)]
-    status: SourceStatus,
+    status: AnyStatus,
+}
+
+#[derive(Debug, Serialize)]
+#[serde(untagged)]
+enum AnyStatus {
+    Amqp(SourceStatus),
+    Spool(SpoolSourceStatus),
 }
 
 #[derive(Debug, Serialize)]
@@ -93,6 +102,10 @@ impl View {
                 reasons.push(format!("source amqp: {}", *status));
             }
         }
+        if let Some(trouble) = self.spool.as_ref().and_then(|spool| spool.borrow().trouble()) {
+            ready = false;
+            reasons.push(format!("source spool: {trouble}"));
+        }
         for (sink, error) in self.troubles.all() {
             reasons.push(format!("outcomes can't be told, and jobs wait for that: {sink}: {error}"));
         }
@@ -119,7 +132,8 @@ impl View {
     #[must_use]
     pub fn status(&self) -> Status {
         let (ready, reasons) = self.readiness();
-        let amqp = self.amqp.iter();
+        let amqp = self.amqp.iter().map(|status| (SourceName::Amqp, AnyStatus::Amqp(status.borrow().clone())));
+        let spool = self.spool.iter().map(|status| (SourceName::Spool, AnyStatus::Spool(status.borrow().clone())));
         Status {
             version: env!("CARGO_PKG_VERSION"),
             started_at: self.started_at,
@@ -127,7 +141,8 @@ impl View {
             ready,
             reasons,
             sources: amqp
-                .map(|status| SourceReport { source: SourceName::Amqp.as_str(), status: status.borrow().clone() })
+                .chain(spool)
+                .map(|(source, status)| SourceReport { source: source.as_str(), status })
                 .collect(),
             routes: self
                 .routes()

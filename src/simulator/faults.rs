@@ -10,7 +10,8 @@
 //! slow = { share = 0.01, latency = "2s" }
 //! stalls = [{ from = "5s", for = "3s" }]
 //! stream_limits = [{ at = "2s", limit = 10 }, { at = "8s", limit = 500 }]
-//! throttle = { share = 0.02, retry_after = "1s" }
+//! mute = { connection = 2, after_streams = 500 }
+//! throttle = { share = 0.02, retry_after = "1s", during = { from = "10s", for = "5s" } }
 //! dead_tokens = { share = 0.02 }
 //! ```
 
@@ -39,6 +40,8 @@ pub struct Faults {
     pub goaway: Option<GoAway>,
     /// The stream limit's timeline, for connections that are open then and for those opened later.
     pub stream_limits: Vec<StreamLimitAt>,
+    /// A connection that falls silent: it hears nothing any more, not even a PING, and its socket stays open.
+    pub mute: Option<Mute>,
     /// A share of requests that is answered 429 though nothing is wrong with it.
     pub throttle: Option<Throttle>,
     /// A share of requests that is answered 5xx though nothing is wrong with it.
@@ -208,6 +211,16 @@ pub struct StreamLimitAt {
     pub limit: u32,
 }
 
+/// A connection that falls silent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Mute {
+    /// Which connection of the door, from 1.
+    pub connection: u64,
+    /// After how many of its streams.
+    pub after_streams: u32,
+}
+
 /// A share of requests that is answered 429.
 #[derive(Debug, Clone, Copy, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -220,6 +233,9 @@ pub struct Throttle {
     /// `Retry-After` as a date instead of seconds.
     #[serde(default)]
     pub as_date: bool,
+    /// When; absent: always.
+    #[serde(default)]
+    pub during: Option<Window>,
 }
 
 /// A share of requests that is answered 5xx.

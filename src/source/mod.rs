@@ -5,6 +5,8 @@
 //! back to the source it came from, as its [`Keeper`]: delayed retries and dead letters are durable there.
 
 pub mod amqp;
+mod clocks;
+pub mod spool;
 
 use std::sync::Arc;
 use std::time::Duration;

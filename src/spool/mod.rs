@@ -9,14 +9,27 @@
 //! Jobs wait in *strands*: one per lane, app and set of providers. Whoever reads chooses from which strand, so a job whose
 //! route is blocked is left where it is and holds back nobody else.
 
+mod files;
 mod handle;
+mod inbox;
+mod reader;
+mod record;
+mod schema;
+mod seen;
 mod settings;
+mod space;
+mod strands;
+#[cfg(test)]
+mod tests;
+mod transaction;
+mod writer;
 
 use std::path::PathBuf;
 
 use bytes::Bytes;
 
-pub use handle::{Reader, Spool, Writer};
+pub use handle::{Spool, Writer};
+pub use reader::Reader;
 pub use settings::SpoolSettings;
 
 use crate::job::{Lane, Provider, UnixMillis};
@@ -95,6 +108,21 @@ pub enum Refused {
     Closed,
 }
 
+impl std::fmt::Display for Refused {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Full { used, max } => write!(f, "the spool is full: it holds {used} of {max} bytes"),
+            Self::DiskFull { free, floor } => {
+                write!(f, "the spool's disk is nearly full: {free} bytes are free, {floor} are to be left")
+            }
+            Self::Broken(error) => write!(f, "the spool can't be written to: {error}"),
+            Self::Closed => f.write_str("the spool is being closed"),
+        }
+    }
+}
+
+impl std::error::Error for Refused {}
+
 /// The number of a strand; stays the same as long as the spool's directory exists.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct StrandId(pub u32);
@@ -116,6 +144,17 @@ pub struct Strand {
 /// What a queued job is called. Never used twice within one spool.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Key(pub i64);
+
+/// Bits of a key that number the jobs of one strand; those above are the strand.
+pub(crate) const SEQUENCE_BITS: u32 = 40;
+
+impl Key {
+    /// The strand it belongs to.
+    #[must_use]
+    pub fn strand(self) -> StrandId {
+        StrandId(u32::try_from(self.0 >> SEQUENCE_BITS).expect("a key is positive, and has 23 bits for its strand"))
+    }
+}
 
 /// A queued job, as it is read.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -193,7 +232,7 @@ impl std::fmt::Display for OpenError {
 impl std::error::Error for OpenError {}
 
 /// What a spool shows.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, serde::Serialize)]
 pub struct SpoolStatus {
     /// Jobs queued, those in hand included.
     pub queued: u64,

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use futures::future::join_all;
 use tidegate::job::Provider;
 use tidegate::simulator::{
-    CredentialState, DeadTokens, Faults, GoAway, Latency, OnExcess, PushQuery, Reset, ResetCode, ServerError,
+    CredentialState, DeadTokens, Faults, GoAway, Latency, Mute, OnExcess, PushQuery, Reset, ResetCode, ServerError,
     Simulator, SimulatorError, SimulatorSettings, StreamLimitAt, Throttle, Window, start,
 };
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -135,10 +135,39 @@ async fn answers_take_their_time_and_the_streams_count_as_in_flight() {
 }
 
 #[tokio::test]
+async fn a_connection_that_falls_silent_and_another_that_does_not() {
+    let simulator = simulator(|_| {});
+    let (client, jwt) = ready(&simulator).await;
+    // The first connection had a stream or more already, to become ready.
+    simulator.set_faults(
+        Provider::Apns,
+        Faults { mute: Some(Mute { connection: 1, after_streams: 0 }), ..Faults::default() },
+    );
+    let silent = tokio::time::timeout(Duration::from_millis(300), client.push(&jwt, TOKEN, &[])).await;
+    assert!(silent.is_err(), "{silent:?}");
+    let (other, jwt) = ready(&simulator).await;
+    assert_eq!(other.push(&jwt, TOKEN, &[]).await.unwrap().status, 200);
+    assert_eq!(simulator.ledger().await.apns.unanswered, 1);
+}
+
+#[tokio::test]
+async fn a_throttle_for_a_time() {
+    let simulator = simulator(|_| {});
+    let (client, jwt) = ready(&simulator).await;
+    let during = |from| Some(Window { from: Duration::from_secs(from), length: Duration::from_secs(3600) });
+    let throttle = |from| Some(Throttle { share: 1.0, retry_after: None, as_date: false, during: during(from) });
+    simulator.set_faults(Provider::Apns, Faults { throttle: throttle(0), ..Faults::default() });
+    assert_eq!(client.push(&jwt, TOKEN, &[]).await.unwrap().status, 429);
+    simulator.set_faults(Provider::Apns, Faults { throttle: throttle(3600), ..Faults::default() });
+    assert_eq!(client.push(&jwt, TOKEN, &[]).await.unwrap().status, 200);
+}
+
+#[tokio::test]
 async fn errors_that_nobody_deserves() {
     let simulator = simulator(|_| {});
     let (client, jwt) = ready(&simulator).await;
-    let throttle = |as_date| Throttle { share: 1.0, retry_after: Some(Duration::from_millis(1500)), as_date };
+    let throttle =
+        |as_date| Throttle { share: 1.0, retry_after: Some(Duration::from_millis(1500)), as_date, during: None };
     simulator.set_faults(Provider::Apns, Faults { throttle: Some(throttle(false)), ..Faults::default() });
     let answer = client.push(&jwt, TOKEN, &[]).await.unwrap();
     assert_eq!((answer.status.as_u16(), answer.headers["retry-after"].to_str().unwrap()), (429, "2"));

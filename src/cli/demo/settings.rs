@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use super::Demo;
 use super::load::APPS;
+use super::place::Place;
 use crate::delivery::RouteSettings;
 use crate::dispatch::LaneSettings;
 use crate::job::Provider;
@@ -12,23 +13,12 @@ use crate::pipeline::{AppSettings, HttpSettings, LimitSettings, Settings};
 use crate::provider::ProviderSettings;
 use crate::provider::apns::ApnsSettings;
 use crate::provider::fcm::FcmSettings;
-use crate::simulator::{DeadTokens, Faults, Latency, Reset, ResetCode, ServerError, Simulator, SimulatorSettings};
-use crate::source::amqp::{AmqpSettings, PrivateBroker};
+use crate::simulator::{
+    DeadTokens, Faults, Latency, Mute, Reset, ResetCode, ServerError, Simulator, SimulatorSettings, Throttle, Window,
+};
 
 /// How long the drain may take.
 pub(super) const DRAIN: Duration = Duration::from_secs(30);
-
-/// The broker: the private one, or the one that the command line names.
-pub(super) fn amqp_settings(demo: &Demo, broker: Option<&PrivateBroker>) -> AmqpSettings {
-    let uri = broker.map(PrivateBroker::uri).or_else(|| demo.amqp_uri.clone()).unwrap_or_default();
-    // On somebody else's broker the demo must not meet anybody's queues, nor another demo's: a process's number would
-    // not do, in containers they are all alike.
-    let prefix = match broker {
-        Some(_) => "tidegate".to_owned(),
-        None => format!("tidegate-demo-{:08x}", fastrand::u32(..)),
-    };
-    AmqpSettings { uri: uri.into(), prefix, ..AmqpSettings::default() }
-}
 
 /// The providers.
 pub(super) fn simulator_settings(demo: &Demo) -> SimulatorSettings {
@@ -39,7 +29,17 @@ pub(super) fn simulator_settings(demo: &Demo) -> SimulatorSettings {
             *faults = faulty(faults.clone());
         }
     }
+    if !demo.calm {
+        settings.apns.faults.mute = Some(Mute { connection: 2, after_streams: 2_000 });
+        settings.fcm.faults.throttle = Some(throttled_moment());
+    }
     settings
+}
+
+/// Google takes nothing for a moment, and says when to come again.
+fn throttled_moment() -> Throttle {
+    let during = Window { from: Duration::from_secs(4), length: Duration::from_millis(1_500) };
+    Throttle { share: 1.0, retry_after: Some(Duration::from_secs(2)), as_date: false, during: Some(during) }
 }
 
 /// A day like any other: some dead tokens, some resets, now and then a server that can't.
@@ -53,7 +53,7 @@ fn faulty(faults: Faults) -> Faults {
 }
 
 /// The pipeline.
-pub(super) fn settings(amqp: &AmqpSettings, simulator: &Simulator) -> Settings {
+pub(super) fn settings(place: &Place, simulator: &Simulator) -> Settings {
     let route = |provider| match provider {
         Provider::Fcm => ProviderSettings::Fcm(FcmSettings {
             endpoint: simulator.endpoint(provider),
@@ -67,12 +67,13 @@ pub(super) fn settings(amqp: &AmqpSettings, simulator: &Simulator) -> Settings {
     };
     let routes = || [Provider::Apns, Provider::Fcm].map(|provider| (provider, route(provider), limits())).to_vec();
     Settings {
-        http: HttpSettings { listen: ([127, 0, 0, 1], 0).into(), tokens: Vec::new() },
+        http: HttpSettings { listen: ([127, 0, 0, 1], 0).into(), tokens: Vec::new(), rate: None },
         limits: LimitSettings { memory: 256 << 20, drain_timeout: DRAIN },
-        amqp: Some(amqp.clone()),
+        amqp: place.amqp(),
+        spool: place.spool(),
         outcomes: OutcomeSettings {
             publish: vec![OutcomeKind::Unregistered, OutcomeKind::Rejected, OutcomeKind::Expired, OutcomeKind::Failed],
-            amqp: true,
+            amqp: place.amqp().is_some(),
             file: None,
             webhook: None,
         },
@@ -88,7 +89,8 @@ fn limits() -> RouteSettings {
         min_concurrency: 1,
         max_concurrency: 8_000,
         connections: 8,
-        request_timeout: Duration::from_secs(20),
+        // Not the 20 s of real life: who waits for a connection that has fallen silent is seen to be helped.
+        request_timeout: Duration::from_secs(5),
         max_attempts: 5,
         max_dead_percent: 50,
         default_ttl: Duration::from_secs(3600),

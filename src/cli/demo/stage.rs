@@ -1,7 +1,7 @@
 //! Sets the stage, plays the burst, clears the stage.
 
 use std::io::IsTerminal;
-use std::sync::Arc;
+use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
@@ -11,70 +11,60 @@ use tokio_util::sync::CancellationToken;
 use super::Demo;
 use super::books::{Books, LaneLine, RouteLine};
 use super::load::Burst;
-use super::settings::{DRAIN, amqp_settings, settings, simulator_settings};
+use super::place::{INTERRUPTED, Place};
+use super::settings::{DRAIN, settings, simulator_settings};
 use super::usage::{Cpu, peak_memory};
 use crate::cli::{Signals, tell};
 use crate::job::Lane;
 use crate::outcome::OutcomeKind;
 use crate::pipeline::{Drained, Pipeline, View};
 use crate::simulator::{self, Simulator};
-use crate::source::amqp::{AmqpSettings, BrokerError, Names, PrivateBroker, Publisher, declare, delete};
 
 /// Without one more outcome for so long, something is wrong.
 const STALLED: Duration = Duration::from_secs(120);
 const LOOK_EVERY: Duration = Duration::from_millis(100);
 
-/// Plays the demo and brings the books. However it ends, a private broker is gone then, and on another's broker nothing
-/// of the demo is left.
+/// Plays the demo and brings the books. However it ends, nothing of it is left.
 pub(super) async fn run(demo: &Demo) -> Result<Books, String> {
     let mut signals = Signals::listen().map_err(|error| error.to_string())?;
-    let broker = tokio::select! {
-        broker = broker(demo) => broker?,
-        () = signals.any() => return Err(INTERRUPTED.to_owned()),
-    };
-    let amqp = amqp_settings(demo, broker.as_ref());
-    if broker.is_none() {
-        tell(format_args!("its exchanges and queues are called {}.* and are deleted at the end", amqp.prefix));
-    }
-    let books = on_stage(demo, &amqp, &mut signals).await;
-    if broker.is_none() {
-        let deleted = delete(&amqp).await;
+    let place = Place::open(demo, &mut signals).await?;
+    let books = on_stage(demo, &place, &mut signals).await;
+    match (books, place.clear().await) {
+        (Ok(_), Err(left)) => Err(left),
         // What went wrong before is the cause, or matters more.
-        if let (Ok(_), Err(error)) = (&books, deleted) {
-            return Err(format!("exchanges and queues called {}.* are left at the broker: {error}", amqp.prefix));
-        }
+        (books, _) => books,
     }
-    books
 }
 
-const INTERRUPTED: &str = "interrupted";
-
-async fn on_stage(demo: &Demo, amqp: &AmqpSettings, signals: &mut Signals) -> Result<Books, String> {
-    declare(amqp).await.map_err(|error| error.to_string())?;
+async fn on_stage(demo: &Demo, place: &Place, signals: &mut Signals) -> Result<Books, String> {
+    place.prepare().await?;
     tell("starting the provider simulators");
     let simulator = simulator::start(simulator_settings(demo)).map_err(|error| error.to_string())?;
-    let settings = settings(amqp, &simulator);
+    let settings = settings(place, &simulator);
     let pipeline = Pipeline::start(&settings).map_err(|error| error.to_string())?;
     let stop = CancellationToken::new();
     let played = async {
-        let door = crate::admin::serve(&settings.http, pipeline.view(), pipeline.steering(), stop.clone());
+        let door =
+            crate::admin::serve(&settings.http, pipeline.view(), pipeline.steering(), pipeline.intake(), stop.clone());
         let (address, _door) = door.await.map_err(|error| error.to_string())?;
         let ledger = simulator.ledger_address();
         tell(format_args!(
             "watch it: http://{address}/v1/status and /metrics; the simulators' ledger: http://{ledger}/ledger"
         ));
         let (cpu, begun) = (Cpu::now(), Instant::now());
-        let most = play(demo, amqp, &pipeline.view(), signals).await?.saturating_duration_since(begun);
+        let most = play(demo, place, address, &pipeline.view(), signals).await?.saturating_duration_since(begun);
         let cpu = cpu.and_then(|before| Cpu::now().map(|now| now.since(before)));
         Ok((begun.elapsed(), most, cpu))
     };
     let played: Result<(Duration, Duration, Option<Cpu>), String> = played.await;
 
     let view = pipeline.view();
-    let routes = route_lines(&view);
+    let connections = view.routes().into_iter().map(|(_, _, status)| status.connections).collect();
     // The pipeline must be gone before its queues are: it would make them again.
     let deadline = if played.is_ok() { DRAIN } else { Duration::ZERO };
     let drained = pipeline.drain(deadline).await == Drained::Clean;
+    // What a route says last is said when it has drained, and its connections are gone by then.
+    let routes = route_lines(&view, connections);
     stop.cancel();
     let (took, most, cpu) = played?;
     let books = Books { took, most, cpu, routes, drained, ..books(demo, &view, &simulator).await };
@@ -101,34 +91,22 @@ async fn books(demo: &Demo, view: &View, simulator: &Simulator) -> Books {
     }
 }
 
-async fn broker(demo: &Demo) -> Result<Option<PrivateBroker>, String> {
-    if demo.amqp_uri.is_some() {
-        return Ok(None);
-    }
-    tell("starting a private RabbitMQ (some seconds)");
-    PrivateBroker::start().await.map(Some).map_err(|error| without_broker(&error))
-}
-
-/// Why there is no broker, and the way without one.
-fn without_broker(error: &BrokerError) -> String {
-    match error {
-        BrokerError::Missing => format!("{error}; or name a broker of yours: --amqp-uri"),
-        BrokerError::Io(_) | BrokerError::NotReady(_) => error.to_string(),
-    }
-}
-
 /// Publishes the burst and waits until every push of it has ended. Says when 99% of them had.
-async fn play(demo: &Demo, amqp: &AmqpSettings, view: &View, signals: &mut Signals) -> Result<Instant, String> {
+async fn play(
+    demo: &Demo,
+    place: &Place,
+    door: SocketAddr,
+    view: &View,
+    signals: &mut Signals,
+) -> Result<Instant, String> {
     let close = CancellationToken::new();
     let _closed = close.clone().drop_guard();
-    let publisher = Publisher::start(Arc::new(amqp.clone()), close);
-    publisher.connected().await.map_err(|error| error.to_string())?;
+    let way = place.way_in(door, close).await?;
     let published = AtomicU64::new(0);
     let burst = Burst { pushes: demo.pushes, targets_per_job: demo.targets_per_job.into() };
-    let names = Names::new(amqp.prefix.as_str());
     let bar = progress(demo.pushes);
     let played = tokio::select! {
-        ended = async { tokio::try_join!(burst.publish(&publisher, &names, &published), watch(demo, view, &published, &bar)) } => ended.map(|((), most)| most),
+        ended = async { tokio::try_join!(burst.publish(&way, &published), watch(demo, view, &published, &bar)) } => ended.map(|((), most)| most),
         () = signals.any() => Err(INTERRUPTED.to_owned()),
     };
     bar.finish_and_clear();
@@ -182,10 +160,10 @@ fn lane_lines(view: &View) -> Vec<LaneLine> {
     Lane::ALL.into_iter().map(line).collect()
 }
 
-fn route_lines(view: &View) -> Vec<RouteLine> {
-    view.routes()
-        .into_iter()
-        .map(|(id, label, status)| {
+fn route_lines(view: &View, connections: Vec<usize>) -> Vec<RouteLine> {
+    let routes = view.routes().into_iter().zip(connections);
+    routes
+        .map(|((id, label, status), connections)| {
             let count = |kind| view.tally.route(id, kind);
             let all: u64 = OutcomeKind::ALL.into_iter().map(count).sum();
             let (delivered, unregistered) = (count(OutcomeKind::Delivered), count(OutcomeKind::Unregistered));
@@ -196,21 +174,8 @@ fn route_lines(view: &View) -> Vec<RouteLine> {
                 other: all - delivered - unregistered,
                 attempts: status.attempts,
                 retries: status.retries,
-                connections: status.connections,
+                connections,
             }
         })
         .collect()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn without_rabbitmq_the_remedies_are_named() {
-        let text = without_broker(&BrokerError::Missing);
-        for part in ["rabbitmq-server is not installed", "apt-get install rabbitmq-server", "--amqp-uri"] {
-            assert!(text.contains(part), "{text}");
-        }
-    }
 }

@@ -49,7 +49,7 @@ pub(super) fn render(books: &Books) -> String {
             millis(lane.p99)
         );
     }
-    out.push_str("  (from acceptance, as the job's timestamp tells it, to the provider's answer; a burst waits in the broker)\n\n");
+    out.push_str("  (from acceptance, as the job's timestamp tells it, to the provider's answer; a burst waits in the spool or the broker)\n\n");
     let head = ["delivered", "unregistered", "other", "attempts", "retries", "connections"];
     let _ = write!(out, "  {:<12}", "route");
     for head in head {

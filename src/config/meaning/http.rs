@@ -31,6 +31,7 @@ impl Meaning<'_> {
             let remedy = "add tokens = [\"file:/path\"] to [http], or listen on 127.0.0.1";
             self.wrong(listen, (message.to_owned(), remedy.to_owned()));
         }
-        Some(HttpSettings { listen: address, tokens: found })
+        let Some(Value::Rate(rate)) = section.entry("rate").value else { return None };
+        Some(HttpSettings { listen: address, tokens: found, rate })
     }
 }

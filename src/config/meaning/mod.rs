@@ -7,6 +7,7 @@ mod amqp;
 mod http;
 mod outcomes;
 mod routes;
+mod spool;
 
 use std::time::SystemTime;
 
@@ -35,8 +36,9 @@ impl Meaning<'_> {
         let http = self.http(root.always("http"));
         let limits = limits(root.always("limits"));
         let amqp = root.always("source").section("amqp").map(|section| self.amqp(section, root.sections("apps")));
-        if amqp.is_none() {
-            let remedy = "add [source.amqp] with its uri";
+        let spool = root.always("source").section("spool").map(|section| self.spool(section));
+        if amqp.is_none() && spool.is_none() {
+            let remedy = "add [source.spool], or [source.amqp] with its uri";
             self.report.warning("source", None, "there is no source: no job will ever come", remedy);
         }
         let outcomes = self.outcomes(root.always("outcomes"), amqp.is_some());
@@ -47,11 +49,16 @@ impl Meaning<'_> {
             None => None,
             Some(amqp) => Some(amqp?),
         };
+        let spool = match spool {
+            None => None,
+            Some(spool) => Some(spool?),
+        };
         let [high, normal, low] = lanes;
         Some(Settings {
             http: http?,
             limits: limits?,
             amqp,
+            spool,
             outcomes: outcomes?,
             lanes: [high?, normal?, low?],
             apps: apps?,

@@ -43,6 +43,7 @@ async fn the_task_takes_on_other_lanes_while_it_runs() {
         changes,
         doorbell,
         exits,
+        shedding: watch::channel(Vec::new()).0,
         memory: MemoryBudget::new(GIB),
         metrics: Arc::new(Metrics::default()),
     };
@@ -91,6 +92,7 @@ impl Bench {
             changes,
             doorbell: Arc::clone(&doorbell),
             exits,
+            shedding: watch::channel(Vec::new()).0,
             memory: MemoryBudget::new(GIB),
             metrics: Arc::clone(&metrics),
         };

@@ -48,9 +48,10 @@ fn fcm() -> Route {
 fn of(apps: Vec<(&str, Vec<Route>)>) -> Plans {
     let apps = apps.into_iter().map(|(name, routes)| AppSettings { name: name.into(), routes });
     plans(&Settings {
-        http: HttpSettings { listen: ([127, 0, 0, 1], 0).into(), tokens: Vec::new() },
+        http: HttpSettings { listen: ([127, 0, 0, 1], 0).into(), tokens: Vec::new(), rate: None },
         limits: LimitSettings { memory: 1 << 20, drain_timeout: Duration::from_secs(1) },
         amqp: None,
+        spool: None,
         outcomes: OutcomeSettings { publish: Vec::new(), amqp: false, file: None, webhook: None },
         lanes: [16, 4, 1].map(LaneSettings::weighing),
         apps: apps.collect(),

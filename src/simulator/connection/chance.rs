@@ -6,7 +6,7 @@ use super::Script;
 use super::driver::Driver;
 use crate::http2::ErrorCode;
 use crate::simulator::ledger::Entry;
-use crate::simulator::{Injected, ResetCode};
+use crate::simulator::{Injected, ResetCode, Window};
 
 impl Driver {
     /// Whether the script lets the request get lost.
@@ -22,9 +22,12 @@ impl Driver {
         true
     }
 
-    pub(super) fn draw_injected(&mut self) -> Option<Injected> {
+    pub(super) fn draw_injected(&mut self, now: Instant) -> Option<Injected> {
+        let elapsed = self.script.elapsed(now);
         let faults = &self.script.faults;
-        let throttle = faults.throttle.filter(|throttle| self.random.f64() < throttle.share);
+        let is_now = |during: Option<Window>| during.is_none_or(|window| window.end_if_within(elapsed).is_some());
+        let throttle = faults.throttle.filter(|throttle| is_now(throttle.during));
+        let throttle = throttle.filter(|throttle| self.random.f64() < throttle.share);
         let error = faults.server_error.filter(|error| self.random.f64() < error.share);
         throttle.map(Injected::Throttle).or(error.map(Injected::ServerError))
     }

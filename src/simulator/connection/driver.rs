@@ -217,7 +217,10 @@ impl Driver {
     fn request(&mut self, incoming: Incoming, now: Instant, wall: UnixMillis) {
         self.last_request = now;
         let stream = incoming.stream;
-        if self.is_unprocessed(stream) {
+        if self.is_mute(stream) {
+            self.session.go_mute();
+            self.entries.push(Entry::Unanswered);
+        } else if self.is_unprocessed(stream) {
             self.entries.push(Entry::Reset);
         } else if self.stall_end(now).is_some() {
             self.held.push_back(incoming);
@@ -225,6 +228,11 @@ impl Driver {
             self.process(incoming, now, wall);
         }
         self.scripted_goaway(stream);
+    }
+
+    fn is_mute(&self, stream: u32) -> bool {
+        let here = self.script.faults.mute.filter(|mute| mute.connection == self.peer.number);
+        here.is_some_and(|mute| stream.div_ceil(2) > mute.after_streams)
     }
 
     /// How many streams the script's GOAWAY lets through, counted from the connection's beginning.
@@ -285,7 +293,7 @@ impl Driver {
         if is_push && self.is_lost(stream) {
             return;
         }
-        let injected = if is_push { self.draw_injected() } else { None };
+        let injected = if is_push { self.draw_injected(now) } else { None };
         let circumstances = Circumstances { faults: &self.script.faults, injected };
         let reply = self.door.borrow_mut().answer(&request, circumstances);
         self.entries.push(Entry::answered(&reply, now, wall));

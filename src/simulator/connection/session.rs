@@ -102,6 +102,8 @@ pub(super) struct Session {
     decoder: hpack::Decoder,
     /// Whether header blocks are decoded; not in fast mode, where nobody asks.
     blind: bool,
+    /// Says nothing any more but what is still to be answered.
+    mute: bool,
     prefaced: bool,
     streams: HashMap<u32, Stream>,
     partial: Option<Partial>,
@@ -142,6 +144,7 @@ impl Session {
         Self {
             decoder,
             blind: false,
+            mute: false,
             prefaced: false,
             streams: HashMap::new(),
             partial: None,
@@ -164,6 +167,11 @@ impl Session {
     /// From now on header blocks are not decoded. Can't be undone: the table is lost.
     pub(super) fn go_blind(&mut self) {
         self.blind = true;
+    }
+
+    /// From now on it neither gives credit nor answers a PING.
+    pub(super) fn go_mute(&mut self) {
+        self.mute = true;
     }
 
     /// Where bytes from the socket go.
@@ -230,7 +238,9 @@ impl Session {
             Frame::Settings { values } => self.settings(&values).map(|()| None),
             Frame::SettingsAck => self.settings_ack(),
             Frame::Ping { ack: false, payload } => {
-                Frame::Ping { ack: true, payload }.encode(&mut self.out);
+                if !self.mute {
+                    Frame::Ping { ack: true, payload }.encode(&mut self.out);
+                }
                 Ok(None)
             }
             Frame::WindowUpdate { stream, increment } => self.window(stream, increment).map(|()| None),
@@ -335,7 +345,7 @@ impl Session {
             return Ok(self.ended(id));
         }
         stream.consumed += cost;
-        if stream.consumed >= WINDOW_STEP {
+        if stream.consumed >= WINDOW_STEP && !self.mute {
             let increment = std::mem::take(&mut stream.consumed);
             Frame::WindowUpdate { stream: id, increment }.encode(&mut self.out);
         }
@@ -345,7 +355,7 @@ impl Session {
     /// Gives the connection's window back, in steps.
     fn consume(&mut self, cost: u32) {
         self.consumed += cost;
-        if self.consumed >= WINDOW_STEP {
+        if self.consumed >= WINDOW_STEP && !self.mute {
             let increment = std::mem::take(&mut self.consumed);
             self.receive_window += i64::from(increment);
             Frame::WindowUpdate { stream: 0, increment }.encode(&mut self.out);

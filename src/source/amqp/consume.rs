@@ -29,13 +29,14 @@ use tokio_util::sync::CancellationToken;
 
 use super::hands::{Hands, Verdict};
 use super::letters;
-use super::message::{self, Clocks, QueueInfo};
+use super::message::{self, QueueInfo};
 use super::receipts::Receipts;
 use super::settle::Ledger;
 use super::status::Seldom;
 use super::supervise::Feeding;
 use super::window::{Load, Window};
 use crate::job::{Acknowledger, BadJob, Charge, Envelope, MAX_JOB_BYTES, MemoryBudget, Receipt, SourceName};
+use crate::source::clocks::Clocks;
 use crate::telemetry::JobResult;
 
 /// Jobs decoded and handed over at a time: a hand-over's cost is shared, and no other task waits long.

@@ -4,9 +4,9 @@ use futures::FutureExt;
 use futures::future::BoxFuture;
 
 use super::letters;
-use super::message::Clocks;
 use super::names::Names;
 use super::publish::Publisher;
+use crate::source::clocks::Clocks;
 use crate::source::{Dead, Keep, Keeper, Later};
 
 /// Keeps retries in the retry queues and dead letters in the dead queue. Ready when the broker has confirmed it.

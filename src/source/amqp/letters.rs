@@ -6,10 +6,11 @@ use bytes::Bytes;
 use lapin::BasicProperties;
 use lapin::types::{AMQPValue, FieldTable, ShortString};
 
-use super::message::{Clocks, format_targets};
+use super::message::format_targets;
 use super::names::{self, Names, RetryLevel};
 use super::publish::Message;
 use crate::job::{BadJob, Envelope, Lane, UnixMillis};
+use crate::source::clocks::Clocks;
 
 /// `delivery_mode` of a message that survives the broker's restart.
 const PERSISTENT: u8 = 2;

@@ -11,13 +11,13 @@ use std::net::{IpAddr, SocketAddr};
 use axum::http::uri::Authority;
 use axum::http::{HeaderMap, StatusCode, header};
 
-use super::problem::Problem;
+use super::Problem;
 
 /// Whether a request with these headers may change something.
 ///
 /// # Errors
 /// Why not.
-pub(super) fn check(headers: &HeaderMap, listen: SocketAddr, tokens: bool) -> Result<(), Problem> {
+pub fn check(headers: &HeaderMap, listen: SocketAddr, tokens: bool) -> Result<(), Problem> {
     let host = host(headers).ok_or_else(|| refused("the request needs one Host header that names this door"))?;
     if !tokens && !is_ours(&host, listen) {
         return Err(refused("the Host header names neither loopback nor the address that is listened on"));

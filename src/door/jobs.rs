@@ -1,0 +1,194 @@
+//! `POST /v1/jobs`: reads, checks, queues, and answers when the jobs are on disk.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::extract::{Request, State};
+use axum::http::{HeaderMap, StatusCode};
+use axum::response::{IntoResponse, Response};
+use axum::routing::post;
+use axum::{Json, Router};
+use bytes::Bytes;
+use serde_json::json;
+use tokio::sync::watch;
+
+use super::body::{self, Memory};
+use super::guard::Token;
+use super::listener::Peer;
+use super::rate::{Client, Rate};
+use super::split::{Shape, split};
+use super::{DoorLimits, Problem, origin};
+use crate::dispatch::Shedding;
+use crate::flow;
+use crate::job::{BadJob, Defaults, Job, Lane, RouteTable, SourceName, UnixMillis, decode};
+use crate::spool::{NewJob, Providers, Put, Refused, Writer};
+use crate::telemetry::{JobResult, Metrics};
+
+/// When a full spool, or a lane that sheds, may have room again: deliveries make some within seconds, or not for long.
+const ROOM: Duration = Duration::from_secs(5);
+/// When a disk may have room again: somebody has to do something.
+const DISK: Duration = Duration::from_secs(30);
+/// When another process may listen here: after a drain.
+const RESTART: Duration = Duration::from_secs(10);
+/// Jobs that are decoded before other tasks have a turn: a millisecond or so.
+const TURN: usize = 128;
+
+/// What the door for jobs needs.
+pub struct Jobs {
+    /// Who queues them.
+    pub writer: Writer,
+    /// Which apps there are.
+    pub routes: watch::Receiver<Arc<RouteTable>>,
+    /// Which routes' lanes shed now.
+    pub shedding: watch::Receiver<Shedding>,
+    /// Requests of one token, or of one address; `None`: any number.
+    pub rate: Option<flow::Rate>,
+    /// Where the door listens.
+    pub listen: std::net::SocketAddr,
+    /// Whether a token is asked for.
+    pub tokens: bool,
+    /// What a client may take.
+    pub limits: DoorLimits,
+    /// For counts.
+    pub metrics: Arc<Metrics>,
+}
+
+struct Desk {
+    jobs: Jobs,
+    rate: Option<Rate>,
+    memory: Memory,
+}
+
+/// The route `/v1/jobs`.
+pub fn routes(jobs: Jobs) -> Router {
+    let desk = Desk { rate: jobs.rate.map(Rate::new), memory: Memory::new(jobs.limits.body_memory), jobs };
+    Router::new().route("/v1/jobs", post(enqueue)).with_state(Arc::new(desk))
+}
+
+async fn enqueue(State(desk): State<Arc<Desk>>, request: Request) -> Response {
+    match desk.enqueue(request).await {
+        Ok(answer) => answer,
+        Err(problem) => problem.into_response(),
+    }
+}
+
+impl Desk {
+    async fn enqueue(&self, request: Request) -> Result<Response, Problem> {
+        let (head, body) = request.into_parts();
+        origin::check(&head.headers, self.jobs.listen, self.jobs.tokens)?;
+        self.check_rate(&head.extensions)?;
+        let shape = Shape::of(&head.headers)?;
+        let deadline = deadline(&head.headers)?;
+        let body = body::read(&head.headers, body, &self.memory, self.jobs.limits.body_timeout).await?;
+        let parts = split(shape, &body.bytes)?;
+        let mut jobs = Vec::with_capacity(parts.len());
+        for (index, part) in parts.into_iter().enumerate() {
+            if index % TURN == TURN - 1 {
+                tokio::task::yield_now().await;
+            }
+            jobs.push(self.admit(index, part, deadline)?);
+        }
+        let lanes: Vec<Lane> = jobs.iter().map(|job| job.lane).collect();
+        let ids: Vec<Box<str>> = jobs.iter().map(|job| job.id.clone()).collect();
+        let put = self.jobs.writer.put(jobs).await.map_err(refusal)?;
+        self.count(&lanes, &put);
+        Ok(accepted(&ids, &put))
+    }
+
+    fn check_rate(&self, extensions: &axum::http::Extensions) -> Result<(), Problem> {
+        let client = extensions.get::<Token>().map(|token| Client::Token(*token));
+        let client = client.or_else(|| extensions.get::<Peer>().map(|peer| Client::Peer(*peer)));
+        let (Some(rate), Some(client)) = (&self.rate, client) else { return Ok(()) };
+        rate.check(client).map_err(|wait| {
+            let title = "more requests than http.rate allows; put several jobs into one";
+            Problem::later(StatusCode::TOO_MANY_REQUESTS, title, wait)
+        })
+    }
+
+    /// Reads one job and finds its strand.
+    fn admit(&self, index: usize, body: Bytes, deadline: Option<UnixMillis>) -> Result<NewJob, Problem> {
+        let ours = uuid::Uuid::now_v7().to_string();
+        let job = decode(&body, Defaults { id: Some(&ours), app: None }).map_err(|bad| Problem::of_job(index, bad))?;
+        let lane = job.priority.unwrap_or(Lane::Normal);
+        self.check_app(&job, lane).map_err(|refused| match refused {
+            NotNow::Bad(bad) => Problem::of_job(index, bad),
+            NotNow::Sheds => {
+                let title = format!("lane {lane} is overloaded and sheds: job {index} would be dropped");
+                Problem::later(StatusCode::TOO_MANY_REQUESTS, title, ROOM)
+            }
+        })?;
+        Ok(NewJob {
+            named: *job.id != ours,
+            providers: job.to.iter().fold(Providers::default(), |all, target| all.with(target.provider())),
+            pushes: u16::try_from(job.to.len()).expect("a job has at most 1,000 targets"),
+            id: job.id.into(),
+            app: job.app.into(),
+            lane,
+            accepted_at: UnixMillis::now(),
+            deadline,
+            body,
+        })
+    }
+
+    fn check_app(&self, job: &Job, lane: Lane) -> Result<(), NotNow> {
+        let Some(routes) = self.jobs.routes.borrow().of(&job.app) else {
+            let detail = format!("{:?} is not configured", job.app);
+            return Err(NotNow::Bad(BadJob { reason: "unknown_app", path: "app".to_owned(), detail }));
+        };
+        let shedding = self.jobs.shedding.borrow();
+        if shedding.is_empty() {
+            return Ok(());
+        }
+        let mut used = job.to.iter().filter_map(|target| routes[target.provider().index()]);
+        let sheds = used.any(|id| shedding.get(id.0 as usize).is_some_and(|lanes| lanes[lane.index()]));
+        if sheds { Err(NotNow::Sheds) } else { Ok(()) }
+    }
+
+    fn count(&self, lanes: &[Lane], put: &Put) {
+        for lane in Lane::ALL {
+            let of_lane = || lanes.iter().zip(&put.duplicate).filter(|(job, _)| **job == lane);
+            let duplicates = of_lane().filter(|(_, duplicate)| **duplicate).count() as u64;
+            let accepted = of_lane().count() as u64 - duplicates;
+            for (result, count) in [(JobResult::Accepted, accepted), (JobResult::Duplicate, duplicates)] {
+                if count > 0 {
+                    self.jobs.metrics.jobs(SourceName::Spool, lane, result, count);
+                }
+            }
+        }
+    }
+}
+
+/// Why a job that can be read is not queued.
+enum NotNow {
+    Bad(BadJob),
+    Sheds,
+}
+
+fn deadline(headers: &HeaderMap) -> Result<Option<UnixMillis>, Problem> {
+    let Some(value) = headers.get("x-deadline") else { return Ok(None) };
+    let millis = value.to_str().ok().and_then(|text| text.trim().parse::<u64>().ok());
+    let problem = || {
+        let title = format!("x-deadline {value:?} is no time");
+        Problem::new(StatusCode::BAD_REQUEST, title, "give milliseconds since the epoch, as a whole number")
+    };
+    millis.map(|millis| Some(UnixMillis(millis))).ok_or_else(problem)
+}
+
+fn accepted(ids: &[Box<str>], put: &Put) -> Response {
+    let mut answer = json!({ "accepted": ids.len(), "ids": ids });
+    let duplicates = ids.len() - put.queued;
+    if duplicates > 0 {
+        answer["duplicates"] = duplicates.into();
+    }
+    (StatusCode::ACCEPTED, Json(answer)).into_response()
+}
+
+fn refusal(refused: Refused) -> Problem {
+    let (status, after) = match refused {
+        Refused::Full { .. } => (StatusCode::TOO_MANY_REQUESTS, ROOM),
+        Refused::DiskFull { .. } => (StatusCode::INSUFFICIENT_STORAGE, DISK),
+        Refused::Broken(_) => (StatusCode::SERVICE_UNAVAILABLE, ROOM),
+        Refused::Closed => (StatusCode::SERVICE_UNAVAILABLE, RESTART),
+    };
+    Problem::later(status, refused.to_string(), after)
+}

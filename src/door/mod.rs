@@ -1,0 +1,45 @@
+//! The HTTP door: how requests come in, and the one that queues jobs.
+//!
+//! | file | what |
+//! | --- | --- |
+//! | `listener` | accepts connections, bounds how many, how long and how large |
+//! | `guard` | who may enter: bearer tokens |
+//! | `origin` | what web pages may not do |
+//! | `rate` | how often |
+//! | `body` | a body in time, within its bound, within the memory for all bodies |
+//! | `split` | one job, an array, or lines: each job's own bytes; pure |
+//! | `jobs` | `POST /v1/jobs` |
+//! | `problem` | what is wrong and what to do about it: `application/problem+json` |
+//!
+//! # `POST /v1/jobs`
+//!
+//! | sent | answered |
+//! | --- | --- |
+//! | one job or an array of jobs (`application/json`), or one job a line (`application/x-ndjson`) | 202 `{"accepted": n, "ids": […]}` when they are on disk; `duplicates` counts those whose id was seen before |
+//! | a job that can't be read, or of an app that is not configured | 400 with `index`, `path` and `reason`; nothing of the request is queued |
+//! | another media type, a content coding | 415 |
+//! | more than 16 MiB, or more than 10,000 jobs | 413 |
+//! | a body that does not come in time (30 s, and 1 KiB/s) | 408 |
+//! | no token, or one that is not configured | 401 |
+//! | too many requests; a full spool; a lane that sheds | 429 with `Retry-After` |
+//! | a disk that is nearly full | 507 with `Retry-After` |
+//! | a drain; a store that can't be written to; no memory for the body | 503 with `Retry-After` |
+//!
+//! `x-deadline` (milliseconds since the epoch) shortens the time to live of all jobs of a request. A request may be
+//! repeated: jobs with an id of their own are not queued twice.
+
+mod body;
+mod guard;
+mod jobs;
+mod listener;
+mod origin;
+mod problem;
+mod rate;
+mod split;
+
+pub use guard::guard;
+pub use jobs::{Jobs, routes};
+pub use listener::{DoorLimits, serve};
+pub use origin::check as check_origin;
+pub use problem::Problem;
+pub use split::MAX_JOBS;

@@ -1,0 +1,132 @@
+//! Cuts a body into jobs, each with its own bytes: these are what is kept, and what a dead letter will show. Pure.
+
+use axum::http::{HeaderMap, StatusCode, header};
+use bytes::Bytes;
+use serde_json::value::RawValue;
+
+use super::Problem;
+use crate::job::BadJob;
+
+/// The most jobs of one request.
+pub const MAX_JOBS: usize = 10_000;
+
+/// How jobs lie in a body.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Shape {
+    /// One object, or an array of them.
+    Json,
+    /// One object a line.
+    Lines,
+}
+
+impl Shape {
+    /// What the headers say.
+    ///
+    /// # Errors
+    /// 415.
+    pub(super) fn of(headers: &HeaderMap) -> Result<Self, Problem> {
+        let unsupported = |title: String, detail: &str| Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, title, detail);
+        let mut codings = headers.get_all(header::CONTENT_ENCODING).iter();
+        if let Some(coding) = codings.find(|coding| !coding.as_bytes().eq_ignore_ascii_case(b"identity")) {
+            let title = format!("content-encoding {coding:?} is not understood");
+            return Err(unsupported(title, "send the body as it is, uncompressed"));
+        }
+        let remedy =
+            "send content-type: application/json (one job or an array), or application/x-ndjson (one job a line)";
+        let Some(kind) = headers.get(header::CONTENT_TYPE) else {
+            return Err(unsupported("there is no content-type".to_owned(), remedy));
+        };
+        let text = kind.to_str().unwrap_or_default();
+        let (essence, parameters) = text.split_once(';').unwrap_or((text, ""));
+        let charset =
+            parameters.split(';').filter_map(|parameter| parameter.trim().split_once('=')).all(|(name, value)| {
+                !name.eq_ignore_ascii_case("charset") || value.trim_matches('"').eq_ignore_ascii_case("utf-8")
+            });
+        let essence = essence.trim().to_ascii_lowercase();
+        match essence.as_str() {
+            "application/json" if charset => Ok(Self::Json),
+            "application/x-ndjson" | "application/ndjson" | "application/jsonl" if charset => Ok(Self::Lines),
+            _ => Err(unsupported(format!("content-type {kind:?} is not understood"), remedy)),
+        }
+    }
+}
+
+/// The jobs of a body, in order. What a job is worth is not looked at.
+///
+/// # Errors
+/// 400 if it is no JSON or has no job, 413 if it has too many.
+pub(super) fn split(shape: Shape, body: &Bytes) -> Result<Vec<Bytes>, Problem> {
+    let jobs = match shape {
+        Shape::Lines => lines(body),
+        Shape::Json if body.trim_ascii_start().first() == Some(&b'[') => elements(body)?,
+        Shape::Json => vec![body.clone()],
+    };
+    match jobs.len() {
+        0 => Err(Problem::new(StatusCode::BAD_REQUEST, "there is no job in the body", "send at least one")),
+        1..=MAX_JOBS => Ok(jobs),
+        more => {
+            let title = format!("the body has {more} jobs; at most {MAX_JOBS} are taken at once");
+            Err(Problem::new(StatusCode::PAYLOAD_TOO_LARGE, title, "send them in several requests"))
+        }
+    }
+}
+
+fn lines(body: &Bytes) -> Vec<Bytes> {
+    let lines = body.split(|byte| *byte == b'\n').map(<[u8]>::trim_ascii).filter(|line| !line.is_empty());
+    lines.map(|line| body.slice_ref(line)).collect()
+}
+
+fn elements(body: &Bytes) -> Result<Vec<Bytes>, Problem> {
+    let bad = |reason, detail: String| Problem::of_job(0, BadJob { reason, path: String::new(), detail });
+    let text = std::str::from_utf8(body).map_err(|error| bad("not_utf8", error.to_string()))?;
+    let elements: Vec<&RawValue> =
+        serde_json::from_str(text).map_err(|error| bad("not_json", format!("the array can't be read: {error}")))?;
+    Ok(elements.into_iter().map(|raw| body.slice_ref(raw.get().as_bytes())).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn cut(shape: Shape, body: &'static str) -> Result<Vec<String>, u16> {
+        let jobs = split(shape, &Bytes::from_static(body.as_bytes()));
+        let text = |job: Bytes| String::from_utf8(job.into()).expect("UTF-8");
+        jobs.map(|jobs| jobs.into_iter().map(text).collect()).map_err(|problem| problem.status.as_u16())
+    }
+
+    #[test]
+    fn each_job_keeps_its_own_bytes() {
+        let two = || Ok(vec![r#"{"a" : 1}"#.to_owned(), r#"{"b":[2,{"c":3}]}"#.to_owned()]);
+        assert_eq!(cut(Shape::Json, r#" [ {"a" : 1} ,{"b":[2,{"c":3}]}]"#), two());
+        assert_eq!(cut(Shape::Lines, "\r\n{\"a\" : 1}\r\n\n{\"b\":[2,{\"c\":3}]}"), two());
+        assert_eq!(cut(Shape::Json, r#"{"a":"[1]"}"#), Ok(vec![r#"{"a":"[1]"}"#.to_owned()]));
+        for empty in ["[]", " [ ] "] {
+            assert_eq!(cut(Shape::Json, empty), Err(400));
+        }
+        assert_eq!(cut(Shape::Lines, " \n\n"), Err(400));
+        for broken in ["[", "[1,]", "[{}] x", "[{}"] {
+            assert_eq!(cut(Shape::Json, broken), Err(400), "{broken}");
+        }
+    }
+
+    #[test]
+    fn headers_say_how_to_read_it() {
+        let shape = |pairs: &[(&'static str, &'static str)]| {
+            let mut headers = HeaderMap::new();
+            for (name, value) in pairs {
+                headers.append(*name, value.parse().expect("a header's value"));
+            }
+            Shape::of(&headers).ok()
+        };
+        assert_eq!(shape(&[("content-type", "application/json")]), Some(Shape::Json));
+        assert_eq!(shape(&[("content-type", "Application/JSON; charset=UTF-8")]), Some(Shape::Json));
+        assert_eq!(shape(&[("content-type", "application/x-ndjson")]), Some(Shape::Lines));
+        let json = ("content-type", "application/json");
+        assert_eq!(shape(&[json, ("content-encoding", "identity")]), Some(Shape::Json));
+        assert_eq!(shape(&[json, ("content-encoding", "gzip")]), None);
+        for other in ["text/plain", "application/json; charset=latin1", "application/x-www-form-urlencoded", ""] {
+            assert_eq!(shape(&[("content-type", other)]), None, "{other}");
+        }
+        assert_eq!(shape(&[]), None);
+    }
+}

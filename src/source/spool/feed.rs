@@ -1,0 +1,149 @@
+//! The task that feeds the pipeline from the spool.
+//!
+//! One loop: count what was settled, read what is wanted, hand it over; where nothing is wanted or nothing is there, wait
+//! for whichever comes first: demand, jobs, settled jobs, the end.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use futures::future::join_all;
+use tokio::sync::watch;
+use tokio::time::MissedTickBehavior;
+use tokio_util::sync::CancellationToken;
+
+use super::receipts::Receipts;
+use super::shelf::{Read, Shelf};
+use super::{LaneStatus, SpoolSourceStatus};
+use crate::job::{BadJob, Envelope, Lane, MemoryBudget, RouteTable, SourceName, UnixMillis};
+use crate::spool::{Dead, Key, Writer};
+use crate::stage::Outlet;
+use crate::telemetry::{JobResult, Metrics};
+
+/// How often figures are brought up to date.
+const REPORT: Duration = Duration::from_millis(100);
+/// How long to wait before a store that could not be read is tried again.
+const TRY_AGAIN: Duration = Duration::from_secs(1);
+
+/// What the task is made of.
+pub(super) struct Feed {
+    pub(super) shelf: Shelf,
+    pub(super) receipts: Arc<Receipts>,
+    pub(super) writer: Writer,
+    pub(super) routes: watch::Receiver<Arc<RouteTable>>,
+    /// By [`Lane::index`].
+    pub(super) outlets: [Outlet<Arc<Envelope>>; 3],
+    pub(super) memory: Arc<MemoryBudget>,
+    pub(super) metrics: Arc<Metrics>,
+    pub(super) report: watch::Sender<SpoolSourceStatus>,
+}
+
+impl Feed {
+    /// Runs until `drain`, or until the pipeline is gone.
+    pub(super) async fn run(mut self, drain: CancellationToken) {
+        let receipts = Arc::clone(&self.receipts);
+        let bells = self.outlets.each_ref().map(Outlet::doorbell);
+        let mut arrivals = self.writer.arrivals();
+        let mut store = self.writer.status();
+        let mut report = tokio::time::interval(REPORT);
+        report.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut look = true;
+        loop {
+            self.shelf.settled(&receipts.take(), Instant::now());
+            if drain.is_cancelled() || self.outlets.iter().any(Outlet::is_closed) {
+                break;
+            }
+            look |= arrivals.has_changed().is_ok_and(|changed| changed);
+            let demand = self.demand();
+            let wanted = demand != [0; 3];
+            if wanted && (look || self.shelf.has_more_for(demand, Instant::now())) {
+                if look {
+                    arrivals.mark_unchanged();
+                }
+                let routes = Arc::clone(&self.routes.borrow());
+                let read;
+                (self.shelf, read) = visit(self.shelf, look, demand, routes).await;
+                let (failed, empty) = (read.error.is_some(), read.is_empty());
+                look = failed;
+                self.hand_over(read).await;
+                if failed {
+                    let _ = tokio::time::timeout(TRY_AGAIN, drain.cancelled()).await;
+                    continue;
+                }
+                if !empty {
+                    continue;
+                }
+            }
+            tokio::select! {
+                () = drain.cancelled() => {}
+                () = bells[0].notified() => {}
+                () = bells[1].notified() => {}
+                () = bells[2].notified() => {}
+                () = receipts.rung() => {}
+                Ok(()) = arrivals.changed() => look = true,
+                Ok(()) = store.changed() => self.tell(&mut store),
+                _ = report.tick() => self.tell(&mut store),
+            }
+        }
+        self.report.send_modify(|status| status.draining = true);
+    }
+
+    /// What each lane wants, as far as there is memory for it.
+    fn demand(&mut self) -> [usize; 3] {
+        let room = self.memory.room();
+        self.outlets.each_mut().map(|outlet| outlet.room().min(room))
+    }
+
+    async fn hand_over(&mut self, read: Read) {
+        for (lane, mut jobs) in Lane::ALL.into_iter().zip(read.jobs) {
+            // No more was read than there was room for; if the pipeline goes in this moment, the jobs are on disk still.
+            let _ = self.outlets[lane.index()].try_send(&mut jobs);
+        }
+        self.report.send_if_modified(|status| {
+            let changed = status.error != read.error;
+            status.error.clone_from(&read.error);
+            changed
+        });
+        if let Some(error) = &read.error {
+            tracing::warn!(%error, "the spool can't be read; trying again");
+        }
+        let bury = |(key, lane, bad): (Key, Lane, BadJob)| {
+            self.metrics.jobs(SourceName::Spool, lane, JobResult::Dead, 1);
+            let (reason, detail) = (bad.reason.into(), format!("{} {}", bad.path, bad.detail));
+            let dead = Dead { of: key, targets: Vec::new(), reason, detail, at: UnixMillis::now() };
+            let (writer, receipts) = (self.writer.clone(), Arc::clone(&self.receipts));
+            async move {
+                writer.dead(dead).await;
+                crate::job::Acknowledger::settle(&*receipts, vec![super::receipts::tag(key)]);
+            }
+        };
+        join_all(read.bad.into_iter().map(bury)).await;
+    }
+
+    fn tell(&mut self, store: &mut watch::Receiver<crate::spool::SpoolStatus>) {
+        let in_hand = self.shelf.in_hand();
+        let demand = self.outlets.each_mut().map(Outlet::demand);
+        let lanes = Lane::ALL.map(|lane| LaneStatus { demand: demand[lane.index()], unsettled: in_hand[lane.index()] });
+        for (lane, now) in Lane::ALL.into_iter().zip(lanes) {
+            self.metrics.demand(SourceName::Spool, lane, now.demand);
+            self.metrics.unsettled(SourceName::Spool, lane, now.unsettled);
+        }
+        let store = store.borrow_and_update().clone();
+        self.report.send_modify(|status| (status.lanes, status.store) = (lanes, store));
+    }
+}
+
+/// Goes to a blocking thread with the shelf, looks if it shall, reads, and comes back.
+async fn visit(mut shelf: Shelf, look: bool, demand: [usize; 3], routes: Arc<RouteTable>) -> (Shelf, Read) {
+    let visit = move || {
+        let looked = if look { shelf.look() } else { Ok(()) };
+        let read = match looked {
+            Ok(()) => shelf.read(demand, &routes, Instant::now()),
+            Err(error) => Read { error: Some(error), ..Read::default() },
+        };
+        (shelf, read)
+    };
+    match tokio::task::spawn_blocking(visit).await {
+        Ok(back) => back,
+        Err(panic) => std::panic::resume_unwind(panic.into_panic()),
+    }
+}

@@ -1,0 +1,223 @@
+//! Each promise of the store by itself.
+
+use rusqlite::Connection;
+
+use super::*;
+
+fn sqlite(directory: &TempDir) -> Connection {
+    Connection::open(directory.path().join("spool/spool.db")).expect("the store is a SQLite store")
+}
+
+#[tokio::test]
+async fn a_job_comes_back_as_it_was_put() {
+    let directory = TempDir::new().expect("a directory");
+    let mut spool = open(&directory);
+    let new = NewJob { deadline: Some(UnixMillis(5_000)), ..job("chat", "a") };
+    spool.writer.put(vec![new.clone()]).await.expect("there is room");
+    let [stored] = &read_all(&mut spool.reader)[..] else { panic!("one job") };
+    assert_eq!((&stored.id, stored.pushes, &stored.body), (&new.id, 3, &new.body));
+    assert_eq!((stored.accepted_at, stored.deadline), (new.accepted_at, new.deadline));
+    assert_eq!((stored.attempts, &stored.selected, stored.crashes), (0, &None, 0));
+    assert!(read_all(&mut spool.reader).is_empty(), "each once");
+}
+
+#[tokio::test]
+async fn what_comes_again_is_read_before_the_backlog_and_not_before_it_is_due() {
+    let directory = TempDir::new().expect("a directory");
+    let mut spool = open(&directory);
+    spool.writer.put(["a", "b", "c"].map(|id| job("chat", id)).into()).await.expect("there is room");
+    let strand = spool.reader.strands().expect("readable")[0].id;
+    let first = spool.reader.next(strand, 1, usize::MAX).expect("readable").remove(0);
+    let soon = UnixMillis(UnixMillis::now().0 + 150);
+    spool.writer.again(Again { of: first.key, targets: vec![0, 2], attempts: 1, due: soon }).await;
+    spool.writer.settle(vec![first.key]);
+    let second = spool.reader.next(strand, 1, usize::MAX).expect("readable");
+    assert_eq!(ids(&second), ["b"]);
+    let read = async {
+        loop {
+            spool.reader.strands().expect("readable");
+            let jobs = spool.reader.next(strand, 1, usize::MAX).expect("readable");
+            if ids(&jobs) == ["a"] {
+                return jobs.into_iter().next().expect("one");
+            }
+            assert!(jobs.is_empty() || UnixMillis::now() >= soon || ids(&jobs) == ["c"], "{jobs:?}");
+            tokio::task::yield_now().await;
+        }
+    };
+    let again = tokio::time::timeout(Duration::from_secs(10), read).await.expect("it comes again");
+    assert!(UnixMillis::now() >= soon);
+    assert_eq!((again.pushes, again.attempts, again.selected.as_deref()), (2, 1, Some(&[0, 2][..])));
+}
+
+#[tokio::test]
+async fn a_known_id_is_queued_once_also_after_a_restart_and_within_one_put() {
+    let directory = TempDir::new().expect("a directory");
+    let spool = open(&directory);
+    let put = spool.writer.put(vec![job("chat", "a"), job("chat", "a"), job("shop", "a")]).await.expect("room");
+    assert_eq!((put.queued, put.duplicate), (2, vec![false, true, false]));
+    drop(spool);
+    let spool = open(&directory);
+    let unnamed = NewJob { named: false, ..job("chat", "a") };
+    let put = spool.writer.put(vec![job("chat", "a"), unnamed]).await.expect("room");
+    assert_eq!((put.queued, put.duplicate), (1, vec![true, false]));
+}
+
+#[tokio::test]
+async fn a_job_in_hand_at_a_crash_is_a_suspect_and_after_a_clean_end_it_is_not() {
+    let directory = TempDir::new().expect("a directory");
+    let mut spool = open(&directory);
+    spool.writer.put(["a", "b", "c"].map(|id| job("chat", id)).into()).await.expect("there is room");
+    let strand = spool.reader.strands().expect("readable")[0].id;
+    let hand = spool.reader.next(strand, 2, usize::MAX).expect("readable");
+    spool.writer.settle(vec![hand[0].key]);
+    spool.writer.put(Vec::new()).await.expect("a commit");
+    drop(spool);
+    let crashes = |jobs: &[Stored]| jobs.iter().map(|job| (job.id.to_string(), job.crashes)).collect::<Vec<_>>();
+    let mut spool = open(&directory);
+    assert_eq!(crashes(&read_all(&mut spool.reader)), [("b".to_owned(), 1), ("c".to_owned(), 0)]);
+    let Spool { writer, reader } = spool;
+    drop(reader);
+    writer.close().await;
+    let mut spool = open(&directory);
+    assert_eq!(crashes(&read_all(&mut spool.reader)), [("b".to_owned(), 1), ("c".to_owned(), 0)]);
+}
+
+#[tokio::test]
+async fn a_record_that_is_not_what_was_written_is_a_dead_letter() {
+    let directory = TempDir::new().expect("a directory");
+    let mut spool = open(&directory);
+    spool.writer.put(["a", "b"].map(|id| job("chat", id)).into()).await.expect("there is room");
+    sqlite(&directory).execute("UPDATE jobs SET pushes = 9 WHERE id = 'a'", []).expect("tampered with");
+    assert_eq!(ids(&read_all(&mut spool.reader)), ["b"]);
+    let mut status = spool.writer.status();
+    let buried = status.wait_for(|status| status.dead == 1 && status.queued == 1);
+    tokio::time::timeout(Duration::from_secs(10), buried).await.expect("in time").expect("the writer lives");
+    let reason: String =
+        sqlite(&directory).query_row("SELECT reason FROM dead WHERE id = 'a'", [], |row| row.get(0)).expect("a letter");
+    assert_eq!(reason, "corrupt_record");
+}
+
+#[tokio::test]
+async fn a_full_spool_refuses_all_of_a_put_and_takes_it_when_there_is_room() {
+    let directory = TempDir::new().expect("a directory");
+    let mut spool = open_with(&SpoolSettings { max_bytes: 400 << 10, ..settings(&directory) });
+    let big = |id: String| NewJob { body: vec![b'x'; 20_000].into(), ..job("chat", &id) };
+    let mut taken = 0;
+    let refused = loop {
+        match spool.writer.put(vec![big(format!("{taken}a")), big(format!("{taken}b"))]).await {
+            Ok(_) => taken += 2,
+            Err(refused) => break refused,
+        }
+        assert!(taken < 100, "a bound must hold");
+    };
+    assert!(matches!(refused, Refused::Full { max: 409_600, .. }), "{refused:?}");
+    assert!(taken >= 6, "{taken}");
+    let mut status = spool.writer.status();
+    let told = status.wait_for(|status| status.refusing.is_some() || status.used_bytes > 200 << 10);
+    tokio::time::timeout(Duration::from_secs(10), told).await.expect("in time").expect("the writer lives");
+    let hand = read_all(&mut spool.reader);
+    assert_eq!(hand.len(), taken, "nothing of the refused put is there");
+    spool.writer.settle(hand.iter().map(|job| job.key).collect());
+    let again = async {
+        while spool.writer.put(vec![big("later".to_owned())]).await.is_err() {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(20), again).await.expect("there is room again");
+}
+
+#[tokio::test]
+async fn a_disk_below_the_floor_refuses_and_goes_on_settling() {
+    let directory = TempDir::new().expect("a directory");
+    let spool = open(&directory);
+    spool.writer.put(vec![job("chat", "a")]).await.expect("there is room");
+    drop(spool);
+    let mut spool = open_with(&SpoolSettings { min_free: u64::MAX, ..settings(&directory) });
+    let refused = spool.writer.put(vec![job("chat", "b")]).await.expect_err("the disk is never so large");
+    assert!(matches!(refused, Refused::DiskFull { floor: u64::MAX, .. }), "{refused}");
+    let hand = read_all(&mut spool.reader);
+    spool
+        .writer
+        .dead(Dead { of: hand[0].key, targets: vec![], reason: "r".into(), detail: String::new(), at: UnixMillis(1) })
+        .await;
+    spool.writer.settle(vec![hand[0].key]);
+    let mut status = spool.writer.status();
+    let settled = status.wait_for(|status| status.queued == 0 && status.dead == 1 && status.refusing.is_some());
+    tokio::time::timeout(Duration::from_secs(10), settled).await.expect("in time").expect("the writer lives");
+}
+
+#[tokio::test]
+async fn room_that_is_settled_is_given_back_to_the_disk() {
+    let directory = TempDir::new().expect("a directory");
+    let mut spool = open(&directory);
+    for batch in 0..8 {
+        let big = |nth| NewJob { body: vec![7; 60_000].into(), ..job("chat", &format!("{batch}-{nth}")) };
+        spool.writer.put((0..100).map(big).collect()).await.expect("there is room");
+    }
+    let size = || std::fs::metadata(directory.path().join("spool/spool.db")).expect("it is there").len();
+    let hand = read_all(&mut spool.reader);
+    spool.writer.settle(hand.iter().map(|job| job.key).collect());
+    let give_up = std::time::Instant::now() + Duration::from_secs(30);
+    let full = size();
+    while size() > 24 << 20 {
+        assert!(std::time::Instant::now() < give_up, "it had {full} bytes and has {}", size());
+        // A commit from time to time lets the log be carried over, as it does in life.
+        let one = vec![NewJob { named: false, ..job("chat", "x") }];
+        spool.writer.put(one).await.expect("there is room");
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+}
+
+#[tokio::test]
+async fn one_process_at_a_time_and_only_a_spool() {
+    let directory = TempDir::new().expect("a directory");
+    let spool = open(&directory);
+    let second = Spool::open(&settings(&directory)).err().expect("it is in use");
+    assert!(matches!(second, OpenError::InUse(_)), "{second}");
+    let Spool { writer, reader } = spool;
+    drop(reader);
+    writer.close().await;
+
+    sqlite(&directory).execute_batch("PRAGMA user_version = 2").expect("written");
+    let later = Spool::open(&settings(&directory)).err().expect("a later version");
+    assert!(later.to_string().contains("spool.db has format 2, this version knows 1"), "{later}");
+    sqlite(&directory).execute_batch("PRAGMA user_version = 1; PRAGMA application_id = 7").expect("written");
+    let foreign = Spool::open(&settings(&directory)).err().expect("somebody else's");
+    assert!(foreign.to_string().contains("no spool of Tidegate's"), "{foreign}");
+
+    let garbage = TempDir::new().expect("a directory");
+    std::fs::create_dir(garbage.path().join("spool")).expect("made");
+    std::fs::write(garbage.path().join("spool/spool.db"), vec![b'x'; 9_000]).expect("written");
+    let garbage = Spool::open(&settings(&garbage)).err().expect("garbage");
+    assert!(matches!(garbage, OpenError::Format(..)), "{garbage}");
+
+    let file = TempDir::new().expect("a directory");
+    std::fs::write(file.path().join("spool"), "a file").expect("written");
+    let file = Spool::open(&settings(&file)).err().expect("no directory");
+    assert!(matches!(file, OpenError::Store(..)), "{file}");
+}
+
+#[tokio::test]
+async fn closing_writes_what_was_said_and_refuses_what_comes() {
+    let directory = TempDir::new().expect("a directory");
+    let mut spool = open(&directory);
+    spool.writer.put(["a", "b"].map(|id| job("chat", id)).into()).await.expect("there is room");
+    let hand = read_all(&mut spool.reader);
+    spool.writer.settle(vec![hand[0].key]);
+    let other = spool.writer.clone();
+    spool.writer.close().await;
+    drop(spool.reader);
+    assert_eq!(other.put(vec![job("chat", "c")]).await, Err(Refused::Closed));
+    drop(other);
+    assert_eq!(ids(&read_all(&mut open(&directory).reader)), ["b"]);
+}
+
+#[tokio::test]
+async fn a_job_that_arrives_is_told() {
+    let directory = TempDir::new().expect("a directory");
+    let mut spool = open(&directory);
+    let writer = spool.writer.clone();
+    let put = tokio::spawn(async move { writer.put(vec![job("chat", "a")]).await });
+    assert_eq!(ids(&read_next(&mut spool).await), ["a"]);
+    put.await.expect("no panic").expect("there is room");
+}
