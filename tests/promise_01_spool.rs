@@ -76,10 +76,10 @@ async fn stream(door: Shared<Option<String>>, accepted: Shared<BTreeSet<usize>>,
 #[tokio::test(flavor = "multi_thread")]
 async fn promise_01_what_was_answered_202_is_delivered_though_tidegate_is_killed_again_and_again() {
     let kills: u32 = std::env::var("KILLS").ok().and_then(|kills| kills.parse().ok()).unwrap_or(40);
-    // In flight at 600 pushes a second and 60 ms, and what was settled and not yet written: some 100.
-    const UNSETTLED: u64 = 256;
+    // In flight at 2,000 pushes a second and 60 ms, and what was settled and not yet written: some 250.
+    const UNSETTLED: u64 = 512;
     let station = Station::start(simulator());
-    let config = station.config("", "", "rate = \"300/s\"");
+    let config = station.config("", "", "rate = \"1000/s\"");
     let seed = std::env::var("SEED").ok().and_then(|seed| seed.parse().ok()).unwrap_or_else(|| fastrand::u64(..));
     println!("SEED={seed}");
     let mut random = fastrand::Rng::with_seed(seed);

@@ -58,6 +58,23 @@ pub struct Pipeline {
     settlement: JoinHandle<()>,
 }
 
+/// Where its jobs come from.
+struct Sources {
+    amqp: Option<AmqpSource>,
+    spool: Option<SpoolSource>,
+}
+
+/// What a door needs to take jobs in.
+#[derive(Clone)]
+pub struct Intake {
+    /// Who queues them.
+    pub writer: Writer,
+    /// Which apps there are.
+    pub routes: watch::Receiver<Arc<RouteTable>>,
+    /// Which routes' lanes shed now.
+    pub shedding: watch::Receiver<Shedding>,
+}
+
 /// How a task ended that did not panic.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum End {
@@ -88,23 +105,6 @@ impl std::fmt::Display for NotReloaded {
 }
 
 impl std::error::Error for NotReloaded {}
-
-/// Where its jobs come from.
-struct Sources {
-    amqp: Option<AmqpSource>,
-    spool: Option<SpoolSource>,
-}
-
-/// What a door needs to take jobs in.
-#[derive(Clone)]
-pub struct Intake {
-    /// Who queues them.
-    pub writer: Writer,
-    /// Which apps there are.
-    pub routes: watch::Receiver<Arc<RouteTable>>,
-    /// Which routes' lanes shed now.
-    pub shedding: watch::Receiver<Shedding>,
-}
 
 /// How a drain ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

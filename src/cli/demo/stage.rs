@@ -161,8 +161,9 @@ fn lane_lines(view: &View) -> Vec<LaneLine> {
 }
 
 fn route_lines(view: &View, connections: Vec<usize>) -> Vec<RouteLine> {
-    let routes = view.routes().into_iter().zip(connections);
-    routes
+    view.routes()
+        .into_iter()
+        .zip(connections)
         .map(|((id, label, status), connections)| {
             let count = |kind| view.tally.route(id, kind);
             let all: u64 = OutcomeKind::ALL.into_iter().map(count).sum();
