@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 use super::drain::Drain;
 use super::line::Line;
 use super::run::{Run, goes_to, nth_index};
-use super::shed::{Policy, Shedder, Shedding};
+use super::shed::{Policy, Shedder};
 use super::slots::{Placed, Slots};
 use super::{Exit, KEPT_AFTER_REMOVAL, LaneSettings, OnOverload, Why};
 use crate::job::{Envelope, Lane, MAX_HELD, Provider, Push, RouteId};
@@ -271,16 +271,6 @@ impl Lanes {
     }
 
     /// Sheds of one line what its policy says; whether anything went.
-    /// Which routes' lanes shed now, by [`RouteId`] and lane; empty where none does.
-    #[must_use]
-    pub fn shedding(&self) -> Shedding {
-        let is_shedding = |route: &Route| route.shedders.each_ref().map(Shedder::is_shedding);
-        if self.routes.iter().all(|route| is_shedding(route) == [false; 3]) {
-            return Shedding::new();
-        }
-        self.routes.iter().map(is_shedding).collect()
-    }
-
     fn shed_line(&mut self, id: RouteId, lane: Lane, now: Instant, exits: &mut Vec<Exit>) -> bool {
         let policy = self.policies[lane.index()];
         let Some(max_age) = policy.max_age() else { return false };

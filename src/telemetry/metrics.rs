@@ -406,7 +406,8 @@ mod tests {
     fn a_removed_route_leaves_its_counters_and_no_gauge() {
         let metrics = Metrics::default();
         let label = |app: &str| RouteLabel { app: app.into(), provider: Provider::Apns };
-        let gauges = |expires| RouteGauges { in_flight: 3, rate_limit: 5.0, credential_expires: expires, ..Default::default() };
+        let gauges =
+            |expires| RouteGauges { in_flight: 3, rate_limit: 5.0, credential_expires: expires, ..Default::default() };
         for app in ["chat", "shop"] {
             metrics.route(&label(app), &gauges(Some(UnixMillis(9_000))));
             Lane::ALL.into_iter().for_each(|lane| metrics.waiting(&label(app), lane, 7, Duration::from_secs(1)));

@@ -1,9 +1,9 @@
-//! What changes while pushes wait: the lanes' settings, and which routes there are.
+//! What changes while pushes wait: the lanes' settings, which of them shed, and which routes there are.
 
 use std::time::{Duration, Instant};
 
-use super::{Lanes, Policy, Route};
-use crate::dispatch::{Exit, KEPT_AFTER_REMOVAL, LaneSettings, Why};
+use super::{Lanes, Policy, Route, Shedder};
+use crate::dispatch::{Exit, KEPT_AFTER_REMOVAL, LaneSettings, Shedding, Why};
 use crate::job::{Lane, RouteId};
 
 impl Lanes {
@@ -18,6 +18,16 @@ impl Lanes {
             }
             route.shedders = Default::default();
         }
+    }
+
+    /// Which routes' lanes shed now, by [`RouteId`] and lane; empty where none does.
+    #[must_use]
+    pub fn shedding(&self) -> Shedding {
+        let is_shedding = |route: &Route| route.shedders.each_ref().map(Shedder::is_shedding);
+        if self.routes.iter().all(|route| is_shedding(route) == [false; 3]) {
+            return Shedding::new();
+        }
+        self.routes.iter().map(is_shedding).collect()
     }
 
     /// Opens a route that is new, or was closed. Numbers that were passed over are closed routes.
@@ -42,6 +52,8 @@ impl Lanes {
         for lane in Lane::ALL {
             self.remove(id, lane, Why::Parked { delay: KEPT_AFTER_REMOVAL }, exits, |_| true);
         }
-        self.routes[id.0 as usize].open = false;
+        let route = &mut self.routes[id.0 as usize];
+        route.shedders = Default::default();
+        route.open = false;
     }
 }
