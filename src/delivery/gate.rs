@@ -226,7 +226,7 @@ impl Gate {
     pub fn take(&mut self, retry: bool, now: Instant) {
         let taken = self.pace.take_up_to(1, now);
         debug_assert_eq!(taken, 1, "only what the room allowed is taken");
-        if retry { self.budget.spend() } else { self.budget.sent(now) }
+        if retry { self.budget.spend() } else { self.budget.sent() }
     }
 
     /// Notes what an attempt's verdict says, and rules whether it is told. `sample` is uniform in `0.0..1.0`.

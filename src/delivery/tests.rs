@@ -1,3 +1,5 @@
+mod properties;
+
 use std::num::NonZeroU32;
 use std::time::{Duration, Instant};
 

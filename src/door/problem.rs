@@ -55,6 +55,19 @@ impl Problem {
     }
 }
 
+/// The most characters of a header's value that a problem quotes.
+const QUOTED: usize = 80;
+
+/// A header's value in quotes, cut where it is long.
+pub(super) fn quoted(value: &HeaderValue) -> String {
+    let mut text = format!("{value:?}");
+    if let Some((cut, _)) = text.char_indices().nth(QUOTED) {
+        text.truncate(cut);
+        text.push('…');
+    }
+    text
+}
+
 impl IntoResponse for Problem {
     fn into_response(self) -> Response {
         let mut body = json!({
