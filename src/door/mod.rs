@@ -31,7 +31,7 @@
 //!
 //! Nothing of a request is queued before all of it was found good: lines, too, are gathered (they have the same bounds as an
 //! array) and put at once. A header `traceparent` says nothing: the job is kept as it came, and names its own. What is not
-//! HTTP at all (a head that can't be parsed, or is larger than 64 KiB) is refused with the bare status and closed.
+//! HTTP at all (a head that can't be parsed, or is larger than 32 KiB) is refused with the bare status and closed.
 
 mod body;
 mod guard;
