@@ -20,7 +20,7 @@ pub struct Problem {
     /// The field of the body that is meant, as `concurrency.min`.
     pub field: Option<String>,
     /// The job that is meant, where it is one.
-    pub job: Option<(usize, BadJob)>,
+    pub job: Option<Box<(usize, BadJob)>>,
     /// When it may be better; rounded up to whole seconds.
     pub retry_after: Option<Duration>,
 }
@@ -44,7 +44,7 @@ impl Problem {
     pub fn of_job(index: usize, bad: BadJob) -> Self {
         let title = format!("job {index}: {bad}");
         let detail = "mend this job and send the request again; nothing of it was queued";
-        Self { job: Some((index, bad)), ..Self::new(StatusCode::BAD_REQUEST, title, detail) }
+        Self { job: Some(Box::new((index, bad))), ..Self::new(StatusCode::BAD_REQUEST, title, detail) }
     }
 
     /// The same may go well later.
@@ -76,7 +76,7 @@ impl IntoResponse for Problem {
         if let Some(field) = self.field {
             body["field"] = field.into();
         }
-        if let Some((index, bad)) = self.job {
+        if let Some((index, bad)) = self.job.map(|job| *job) {
             body["index"] = index.into();
             body["path"] = bad.path.into();
             body["reason"] = bad.reason.into();

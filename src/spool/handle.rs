@@ -9,9 +9,9 @@ use tokio::sync::{oneshot, watch};
 
 use super::files::Directory;
 use super::inbox::{End, Inbox, Order};
+use super::record::millis;
 use super::seen::{DIGEST, Digest, Seen};
 use super::strands::Strands;
-use super::transaction::millis;
 use super::writer::Desk;
 use super::{
     Again, Dead, Key, NewJob, OpenError, Put, Reader, Refused, SEQUENCE_BITS, SpoolSettings, SpoolStatus, schema,

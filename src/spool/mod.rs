@@ -12,6 +12,7 @@
 mod files;
 mod handle;
 mod inbox;
+mod letters;
 mod reader;
 mod record;
 mod schema;
@@ -29,6 +30,7 @@ use std::path::PathBuf;
 use bytes::Bytes;
 
 pub use handle::{Spool, Writer};
+pub use letters::{DeadLetters, Filter, Letter, OpenLetter, Which};
 pub use reader::Reader;
 pub use settings::SpoolSettings;
 

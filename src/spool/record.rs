@@ -1,10 +1,9 @@
 //! A job as it lies in the store: its columns, and the checksum that says whether they are as they were written.
 
 use bytes::Bytes;
-use rusqlite::Row;
+use rusqlite::{Connection, Error, Row, params};
 
-use super::transaction::millis;
-use super::{Key, Stored};
+use super::{Key, Stored, StrandId};
 use crate::job::UnixMillis;
 
 /// The columns that make a job, in the order in which they are read and written; the same in every table that has jobs.
@@ -25,6 +24,14 @@ pub(super) struct Record {
 impl Record {
     /// Of a row whose columns from `first` on are [`COLUMNS`]; `None`: it is not what was written.
     pub(super) fn read(row: &Row<'_>, first: usize) -> rusqlite::Result<Option<Self>> {
+        match Self::columns(row, first) {
+            Ok((record, crc)) => Ok((record.crc() == crc).then_some(record)),
+            Err(error) if is_foreign(&error) => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    fn columns(row: &Row<'_>, first: usize) -> rusqlite::Result<(Self, u32)> {
         let selected: Option<Vec<u8>> = row.get(first + 5)?;
         let record = Self {
             id: row.get::<_, Box<str>>(first)?,
@@ -35,8 +42,34 @@ impl Record {
             selected: selected.as_deref().map(unpack),
             body: Bytes::copy_from_slice(row.get_ref(first + 7)?.as_blob()?),
         };
-        let crc: u32 = row.get(first + 6)?;
-        Ok((record.crc() == crc).then_some(record))
+        Ok((record, row.get(first + 6)?))
+    }
+
+    /// Writes it as a retry of that strand's.
+    pub(super) fn write_later(
+        &self,
+        connection: &Connection,
+        due: UnixMillis,
+        strand: StrandId,
+    ) -> rusqlite::Result<()> {
+        let sql = format!("INSERT INTO later (due, strand, {COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)");
+        let Self { id, pushes, attempts, body, .. } = self;
+        let times = (millis(self.accepted_at), self.deadline.map(millis));
+        let (selected, crc) = (self.packed(), self.crc());
+        let mut insert = connection.prepare_cached(&sql)?;
+        insert.execute(params![
+            millis(due),
+            strand.0,
+            id,
+            pushes,
+            times.0,
+            times.1,
+            attempts,
+            selected,
+            crc,
+            &body[..]
+        ])?;
+        Ok(())
     }
 
     /// Over all columns but itself, as they are written.
@@ -71,10 +104,27 @@ impl Record {
     }
 }
 
-fn at(millis: i64) -> UnixMillis {
+/// Whether a value is none that a record has: the row was damaged, and no second look will mend it.
+const fn is_foreign(error: &Error) -> bool {
+    matches!(
+        error,
+        Error::FromSqlConversionFailure(..)
+            | Error::IntegralValueOutOfRange(..)
+            | Error::InvalidColumnType(..)
+            | Error::Utf8Error(..)
+    )
+}
+
+/// A time as the store spells it.
+pub(super) fn millis(at: UnixMillis) -> i64 {
+    at.0.min(i64::MAX.cast_unsigned()).cast_signed()
+}
+
+/// A time as it was spelt.
+pub(super) fn at(millis: i64) -> UnixMillis {
     UnixMillis(millis.cast_unsigned())
 }
 
-fn unpack(bytes: &[u8]) -> Box<[u16]> {
+pub(super) fn unpack(bytes: &[u8]) -> Box<[u16]> {
     bytes.chunks_exact(2).map(|pair| u16::from_le_bytes([pair[0], pair[1]])).collect()
 }

@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use rusqlite::{Connection, OptionalExtension, params};
 
 use super::inbox::Order;
-use super::record::{COLUMNS, Record};
+use super::record::{COLUMNS, Record, millis};
 use super::seen::{Digest, Seen, digest};
 use super::space::{Space, cost};
 use super::strands::Strands;
@@ -156,23 +156,9 @@ impl<'a> Transaction<'a> {
     fn again(&mut self, again: &Again) -> rusqlite::Result<()> {
         let Some(record) = self.record(again.of)? else { return self.bury(again.of, "corrupt_record", CORRUPT) };
         let record = Record { attempts: again.attempts, ..record.part(again.targets.clone()) };
-        let sql = format!("INSERT INTO later (due, strand, {COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)");
-        let (due, strand) = (millis(again.due), again.of.strand().0);
-        let Record { id, pushes, attempts, body, .. } = &record;
-        self.connection.prepare_cached(&sql)?.execute(params![
-            due,
-            strand,
-            id,
-            pushes,
-            millis(record.accepted_at),
-            record.deadline.map(millis),
-            attempts,
-            record.packed(),
-            record.crc(),
-            &body[..]
-        ])?;
+        record.write_later(self.connection, again.due, again.of.strand())?;
         self.jobs += 1;
-        self.bytes += cost(body.len());
+        self.bytes += cost(record.body.len());
         Ok(())
     }
 
@@ -225,7 +211,7 @@ impl<'a> Transaction<'a> {
     /// Moves what is due to the front of its strand.
     fn move_due(&mut self) -> rusqlite::Result<bool> {
         let mut select =
-            self.connection.prepare_cached("SELECT n, strand FROM later WHERE due <= ? ORDER BY due LIMIT ?")?;
+            self.connection.prepare_cached("SELECT n, strand FROM later WHERE due <= ? ORDER BY due, n LIMIT ?")?;
         let rows = select.query_map(params![millis(self.now), DUE], |row| Ok((row.get::<_, i64>(0)?, row.get(1)?)))?;
         let due: Vec<(i64, u32)> = rows.collect::<rusqlite::Result<_>>()?;
         let insert =
@@ -309,9 +295,4 @@ fn abandon(connection: &Connection) {
     if !connection.is_autocommit() {
         let _ = connection.execute_batch("ROLLBACK");
     }
-}
-
-/// A time as the store spells it.
-pub(super) fn millis(at: UnixMillis) -> i64 {
-    at.0.min(i64::MAX.cast_unsigned()).cast_signed()
 }

@@ -98,6 +98,27 @@ async fn a_record_that_is_not_what_was_written_is_a_dead_letter() {
 }
 
 #[tokio::test]
+async fn a_value_that_no_record_has_is_as_corrupt_as_a_wrong_checksum() {
+    let directory = TempDir::new().expect("a directory");
+    let mut spool = open(&directory);
+    spool.writer.put(["a", "b", "c", "d"].map(|id| job("chat", id)).into()).await.expect("there is room");
+    let hand = spool.reader.strands().expect("readable");
+    let first = spool.reader.next(hand[0].id, 1, usize::MAX).expect("readable").remove(0);
+    let damage = "UPDATE jobs SET pushes = 70000 WHERE id = 'a'; UPDATE jobs SET body = 'text' WHERE id = 'b';
+                  UPDATE jobs SET crashes = 'x' WHERE id = 'c'; UPDATE jobs SET id = x'ff' WHERE id = 'd'";
+    sqlite(&directory).execute_batch(damage).expect("tampered with");
+    // What was in hand and is damaged meanwhile can't come again; the writer goes on.
+    spool.writer.again(Again { of: first.key, targets: vec![1], attempts: 1, due: UnixMillis(0) }).await;
+    spool.writer.settle(vec![first.key]);
+    let found = read_all(&mut spool.reader);
+    assert_eq!(ids(&found), ["c"]);
+    assert_eq!(found[0].crashes, 0);
+    let mut status = spool.writer.status();
+    let buried = status.wait_for(|status| (status.dead, status.queued) == (3, 1) && status.failing.is_none());
+    tokio::time::timeout(Duration::from_secs(10), buried).await.expect("in time").expect("the writer lives");
+}
+
+#[tokio::test]
 async fn a_full_spool_refuses_all_of_a_put_and_takes_it_when_there_is_room() {
     let directory = TempDir::new().expect("a directory");
     let mut spool = open_with(&SpoolSettings { max_bytes: 400 << 10, ..settings(&directory) });
