@@ -54,7 +54,12 @@ async fn promise_02_every_push_has_exactly_one_outcome_on_a_bad_day() {
     let mut settings = SimulatorSettings::default();
     settings.apns.faults = bad_day.clone();
     settings.fcm.faults = Faults {
-        throttle: Some(Throttle { share: 0.001, retry_after: Some(Duration::from_secs(1)), as_date: false, during: None }),
+        throttle: Some(Throttle {
+            share: 0.001,
+            retry_after: Some(Duration::from_secs(1)),
+            as_date: false,
+            during: None,
+        }),
         ..bad_day
     };
     let world = World::start(settings).await;

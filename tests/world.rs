@@ -1,6 +1,6 @@
 //! A deterministic world: models of callers, broker and providers around the machines that decide, on virtual time, from
 //! one seed. Each file of `tests/scenarios` is a scenario with the intervals that it must meet; the laws of conservation
-//! are checked after every event (`world/run.rs`, `check`, `close`): nothing lost, nothing settled twice, bounds kept,
+//! are checked after every event (`world/laws.rs`): nothing lost, nothing settled twice, bounds kept,
 //! nothing late, no route's or app's push in another's hands, no rate passed in any window.
 //!
 //! `TIDEGATE_SEED=7` runs that seed alone, `TIDEGATE_SEEDS=1000` so many. With `TIDEGATE_FIGURES=1` every figure is
@@ -10,6 +10,8 @@
 
 #[path = "world/broker.rs"]
 mod broker;
+#[path = "world/laws.rs"]
+mod laws;
 #[path = "world/ledger.rs"]
 mod ledger;
 #[path = "world/measure.rs"]
@@ -104,6 +106,10 @@ scenarios![
     brown_out_wide,
     brown_out_little,
     overload_refusing,
+    overload_levels,
+    throttled_devices,
+    refused_streams,
+    broken_credential,
     brown_out_slow,
     burst,
     collapse_storm,

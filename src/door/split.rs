@@ -149,7 +149,7 @@ mod tests {
     fn an_error_between_jobs_has_its_place() {
         for (body, index) in [("[{},{} {}]", 2), ("[", 0), ("[{},", 1), ("[{},]", 1), ("[{}]]", 1), ("[{},{x}]", 1)] {
             let problem = split(Shape::Json, &Bytes::from_static(body.as_bytes())).expect_err(body);
-            let (at, bad) = problem.job.expect("it is a job's problem");
+            let (at, bad) = *problem.job.expect("it is a job's problem");
             assert_eq!((at, bad.reason), (index, "not_json"), "{body}");
         }
     }

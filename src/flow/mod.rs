@@ -28,8 +28,8 @@ mod deaths;
 mod latency;
 mod ramp;
 mod rate;
-mod rise;
 mod refusals;
+mod rise;
 #[cfg(test)]
 mod tests;
 mod throttle;
@@ -44,7 +44,7 @@ pub use deaths::{Life, MassDeath, Ruling};
 pub use latency::Latency;
 pub use ramp::Ramp;
 pub use rate::{Pace, Rate};
-pub use rise::Rise;
 pub use refusals::Refusals;
+pub use rise::Rise;
 pub use throttle::Throttle;
 pub use window::{Counts, Window};

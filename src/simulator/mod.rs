@@ -28,8 +28,8 @@ mod span;
 
 pub use exchange::{Circumstances, Door, Farewell, Injected, Reply, Request, StreamLimit, Subject};
 pub use faults::{
-    CredentialState, DeadTokens, Faults, GoAway, Latency, Mute, Quota, Reset, ResetCode, ServerError, Slow, StreamLimitAt,
-    Throttle, TokenFault, Window,
+    CredentialState, DeadTokens, Faults, GoAway, Latency, Mute, Quota, Reset, ResetCode, ServerError, Slow,
+    StreamLimitAt, Throttle, TokenFault, Window,
 };
 pub use ledger::{DoorFigures, FCM_ID_KEY, LedgerSnapshot, MAX_PUSHES, PushPage, PushQuery, PushRecord, TokenFigures};
 pub use running::{PROJECT, Simulator, SimulatorError, TOPIC, start, start_again};

@@ -139,7 +139,10 @@ async fn a_connection_that_falls_silent_and_another_that_does_not() {
     let simulator = simulator(|_| {});
     let (client, jwt) = ready(&simulator).await;
     // The first connection had a stream or more already, to become ready.
-    simulator.set_faults(Provider::Apns, Faults { mute: Some(Mute { connection: 1, after_streams: 0 }), ..Faults::default() });
+    simulator.set_faults(
+        Provider::Apns,
+        Faults { mute: Some(Mute { connection: 1, after_streams: 0 }), ..Faults::default() },
+    );
     let silent = tokio::time::timeout(Duration::from_millis(300), client.push(&jwt, TOKEN, &[])).await;
     assert!(silent.is_err(), "{silent:?}");
     let (other, jwt) = ready(&simulator).await;
@@ -163,7 +166,8 @@ async fn a_throttle_for_a_time() {
 async fn errors_that_nobody_deserves() {
     let simulator = simulator(|_| {});
     let (client, jwt) = ready(&simulator).await;
-    let throttle = |as_date| Throttle { share: 1.0, retry_after: Some(Duration::from_millis(1500)), as_date, during: None };
+    let throttle =
+        |as_date| Throttle { share: 1.0, retry_after: Some(Duration::from_millis(1500)), as_date, during: None };
     simulator.set_faults(Provider::Apns, Faults { throttle: Some(throttle(false)), ..Faults::default() });
     let answer = client.push(&jwt, TOKEN, &[]).await.unwrap();
     assert_eq!((answer.status.as_u16(), answer.headers["retry-after"].to_str().unwrap()), (429, "2"));

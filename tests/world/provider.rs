@@ -16,6 +16,12 @@ pub enum Answer {
     Unavailable,
     /// 429, for everybody, with a pause in seconds.
     Quota(u32),
+    /// 429, for this device.
+    DeviceThrottled,
+    /// The stream is refused: surely not processed.
+    Unprocessed,
+    /// 403: the credential or the configuration is broken.
+    Forbidden,
     /// Nothing, in the time that the client gives.
     Timeout,
     /// Nothing: the connection is gone.
@@ -24,6 +30,7 @@ pub enum Answer {
 
 /// Where Apple's and Google's tables differ they are as Apple's for a 503 (a second) and Google's for a 429 (a minute).
 const AFTER_FAILURE: Duration = Duration::from_secs(1);
+const AFTER_DEVICE_THROTTLE: Duration = Duration::from_secs(5);
 /// FCM, a 429 without `Retry-After`.
 const AFTER_QUOTA: u32 = 60;
 
@@ -48,6 +55,14 @@ impl Answer {
                     .because("QUOTA_EXCEEDED")
                     .on_route(RouteEffect::Slow { pause: Some(pause) })
                     .with_status(429)
+            }
+            Answer::DeviceThrottled => again(AFTER_DEVICE_THROTTLE, Sent::Refused)
+                .because("TooManyRequests")
+                .on_route(RouteEffect::SlowDevice)
+                .with_status(429),
+            Answer::Unprocessed => again(Duration::ZERO, Sent::No).because("refused_stream"),
+            Answer::Forbidden => {
+                Verdict::of(Fate::Keep).because("PERMISSION_DENIED").on_route(RouteEffect::Park).with_status(403)
             }
             Answer::Timeout => again(Duration::ZERO, Sent::Unknown)
                 .because("timeout")
@@ -131,8 +146,18 @@ impl ProviderModel {
             if let Some(seconds) = phase.retry_after {
                 return refused(Answer::Quota(seconds));
             }
-            if self.rng.f64() < phase.unavailable {
-                return refused(Answer::Unavailable);
+            if phase.forbidden {
+                return refused(Answer::Forbidden);
+            }
+            let shares = [
+                (phase.unavailable, Answer::Unavailable),
+                (phase.unprocessed, Answer::Unprocessed),
+                (phase.device_throttled, Answer::DeviceThrottled),
+            ];
+            for (share, answer) in shares {
+                if share > 0.0 && self.rng.f64() < share {
+                    return refused(answer);
+                }
             }
         }
         if !self.within_quota(at) {

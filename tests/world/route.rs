@@ -253,7 +253,13 @@ impl Route {
                 }
                 self.wait(push, delay, now);
             }
-            Disposition::Resign | Disposition::Keep => unreachable!("no provider of this world says so"),
+            Disposition::Keep => {
+                self.gate.park(now);
+                push.attempts = before;
+                let delay = self.gate.keep_for(now).max(SHORT_DELAY);
+                self.wait(push, delay, now);
+            }
+            Disposition::Resign => unreachable!("no provider of this world says so"),
         }
     }
 

@@ -42,7 +42,7 @@ const KEPT: Duration = Duration::from_millis(5);
 /// How long a killed process is gone.
 const RESTART: Duration = Duration::from_secs(2);
 /// Jobs asked for before any was seen, as the window has it.
-const FIRST_DEMAND: usize = 32;
+pub(super) const FIRST_DEMAND: usize = 32;
 /// When, of each second, it is looked how things stand: before anything changes with the next.
 const SAMPLED: Duration = Duration::from_millis(999);
 
@@ -122,39 +122,39 @@ impl Wire for Providers {
 }
 
 /// All that dies with the process.
-struct Process {
-    lanes: Lanes,
+pub(super) struct Process {
+    pub(super) lanes: Lanes,
     isolation: Isolation,
     windows: [Window; 3],
-    memory: Arc<MemoryBudget>,
-    routes: Vec<Route>,
+    pub(super) memory: Arc<MemoryBudget>,
+    pub(super) routes: Vec<Route>,
     turns: Vec<Option<Duration>>,
     dirty: Vec<bool>,
     exits: Vec<Exit>,
-    book: Book,
-    untold: Vec<Arc<Envelope>>,
+    pub(super) book: Book,
+    pub(super) untold: Vec<Arc<Envelope>>,
     handing_over: [bool; 3],
     /// Pushes that came, and those that have left.
-    handed: usize,
-    gone: usize,
+    pub(super) handed: usize,
+    pub(super) gone: usize,
 }
 
-struct World<'a> {
-    scenario: &'a Scenario,
-    lanes: [LaneSettings; 3],
+pub(super) struct World<'a> {
+    pub(super) scenario: &'a Scenario,
+    pub(super) lanes: [LaneSettings; 3],
     base: Instant,
-    at: Duration,
+    pub(super) at: Duration,
     agenda: Agenda,
     rng: fastrand::Rng,
     arrivals: Vec<Arrivals>,
-    broker: Broker,
+    pub(super) broker: Broker,
     providers: Providers,
-    process: Option<Process>,
-    life: u32,
-    ledger: Ledger,
+    pub(super) process: Option<Process>,
+    pub(super) life: u32,
+    pub(super) ledger: Ledger,
     apps: Vec<Arc<str>>,
     route_of: HashMap<(Arc<str>, usize), usize>,
-    widest: usize,
+    pub(super) widest: usize,
     seconds: u64,
 }
 
@@ -379,7 +379,7 @@ impl<'a> World<'a> {
         process.memory.cap(wanted).min(self.scenario.source.prefetch.saturating_sub(self.broker.out(lane)))
     }
 
-    fn chunk(&self) -> usize {
+    pub(super) fn chunk(&self) -> usize {
         (self.scenario.source.per_second / 1_000).max(1)
     }
 
@@ -657,119 +657,6 @@ impl<'a> World<'a> {
         let memory = self.process.as_ref().map_or(0, |process| process.memory.bytes());
         self.ledger.memory.push(memory);
         self.agenda.put(self.at + Duration::from_secs(1), None, Event::Second);
-    }
-
-    /// The laws that hold at every moment.
-    fn check(&mut self) {
-        let Some(process) = &self.process else { return };
-        let by_lane = Lane::ALL.map(|lane| process.lanes.waiting_from(lane));
-        let waiting: usize = by_lane.iter().sum();
-        let second = usize::try_from(self.at.as_secs()).expect("far fewer");
-        if self.ledger.waiting.len() <= second {
-            self.ledger.waiting.resize(second + 1, 0);
-        }
-        self.ledger.waiting[second] = self.ledger.waiting[second].max(waiting);
-        let held: usize = process.routes.iter().map(Route::has).sum();
-        let (handed, gone) = (process.handed, process.gone);
-        if handed != gone + waiting + held {
-            self.ledger.broken(|| format!("{handed} came, {gone} left, {waiting} wait, routes have {held}"));
-        }
-        let slack = self.chunk().max(FIRST_DEMAND) * self.widest;
-        for (lane, waiting) in Lane::ALL.into_iter().zip(by_lane) {
-            let most = self.lanes[lane.index()].max_waiting as usize;
-            if waiting > most + slack {
-                self.ledger.broken(|| format!("{waiting} wait in lane {lane}, {most} may"));
-            }
-        }
-        let bytes = process.memory.bytes();
-        let most = process.memory.limit() + 3 * self.chunk().max(FIRST_DEMAND) * Envelope::estimate(300, self.widest);
-        if bytes > most {
-            self.ledger.broken(|| format!("{bytes} bytes are held, {most} may be"));
-        }
-    }
-
-    /// The laws that hold at the end.
-    fn close(&mut self) {
-        if !self.ledger.broken.is_empty() {
-            return;
-        }
-        let messages = self.broker.messages();
-        let nowhere = |record: &&Record| record.outcome.is_none() && !messages.contains(&record.home);
-        let lost = self.ledger.records.iter().filter(nowhere).count();
-        self.ledger.lost += lost as u64;
-        if lost > 0 {
-            self.ledger.broken(|| format!("{lost} pushes have no outcome, and the broker has no message of them"));
-        }
-        if self.ledger.late > 0 {
-            let late = self.ledger.late;
-            self.ledger.broken(|| format!("{late} pushes were sent at or after their deadline"));
-        }
-        if let Some(process) = &self.process {
-            let idle = process.handed == process.gone && process.untold.is_empty() && process.book.is_empty();
-            let out = self.broker.unsettled();
-            if idle && out > 0 {
-                self.ledger.broken(|| format!("{out} jobs are unsettled though nothing is in hand"));
-            }
-            for route in &process.routes {
-                self.ledger.held += route.held;
-            }
-        }
-        let unknown = self.ledger.attempts.iter().filter(|attempt| attempt.answer == super::provider::Answer::Timeout);
-        let excused = unknown.count() as u64 + self.ledger.cut_off + self.ledger.in_hand;
-        if self.ledger.doubled > excused {
-            let doubled = self.ledger.doubled;
-            self.ledger.broken(|| format!("{doubled} pushes doubled, {excused} may be"));
-        }
-        for (nth, route) in self.scenario.route.iter().enumerate() {
-            if let Some(rate) = route.rate {
-                let burst = super::route::settings(route).burst;
-                if let Some(above) = self.above_rate(nth, rate, burst) {
-                    self.ledger.broken(|| format!("route {nth} passed its rate: {above}"));
-                }
-            }
-            if self.life == 1
-                && let Some(at) = self.above_budget(nth)
-            {
-                self.ledger.broken(|| format!("route {nth} passed its retry budget up to {at:?}"));
-            }
-        }
-    }
-
-    /// Whether in any window of length T, however short or long, more than `rate × T + burst` went. Exact, in integers,
-    /// and in one pass: a window from the i-th to the j-th is too full if `(j − i + 1) − rate × (tj − ti) > burst`, so it
-    /// is enough to compare each `j − rate × tj` with the least `i − rate × ti` before it.
-    fn above_rate(&self, route: usize, rate: u32, burst: u32) -> Option<String> {
-        const SECOND: i128 = 1_000_000_000;
-        let of_route = |attempt: &&Attempt| usize::from(self.ledger.records[attempt.push as usize].route) == route;
-        let mut least = i128::MAX;
-        for (nth, attempt) in (0_i128..).zip(self.ledger.attempts.iter().filter(of_route)) {
-            let nanos = i128::try_from(attempt.at.as_nanos()).expect("far less");
-            let here = nth * SECOND - i128::from(rate) * nanos;
-            least = least.min(here);
-            if here - least + SECOND > i128::from(burst) * SECOND {
-                return Some(format!("more than {burst} + {rate}/s up to {:?}", attempt.at));
-            }
-        }
-        None
-    }
-}
-
-/// More of the world's laws that are read from the ledger.
-impl World<'_> {
-    /// Whether in any window more retries went than a tenth of its sends, five a second, and 200 (`flow/budget.rs`); in
-    /// the same manner, in thousandths of a retry.
-    fn above_budget(&self, route: usize) -> Option<Duration> {
-        let of_route = |attempt: &&Attempt| usize::from(self.ledger.records[attempt.push as usize].route) == route;
-        let (mut spent, mut least) = (0_i128, i128::MAX);
-        for attempt in self.ledger.attempts.iter().filter(of_route) {
-            let income = i128::try_from(attempt.at.as_nanos()).expect("far less") * 5 / 1_000_000;
-            least = least.min(spent - income);
-            spent += if attempt.retry { 1_000 } else { -100 };
-            if spent - income - least > 200_000 {
-                return Some(attempt.at);
-            }
-        }
-        None
     }
 }
 

@@ -207,6 +207,15 @@ pub struct Phase {
     /// The share of pushes answered 503.
     #[serde(default)]
     pub unavailable: f64,
+    /// The share of streams refused.
+    #[serde(default)]
+    pub unprocessed: f64,
+    /// The share of devices that get too much.
+    #[serde(default)]
+    pub device_throttled: f64,
+    /// All are answered 403: the credential is broken.
+    #[serde(default)]
+    pub forbidden: bool,
     /// The share of tokens that are dead.
     #[serde(default)]
     pub dead: f64,

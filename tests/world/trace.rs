@@ -15,6 +15,9 @@ fn word(answer: Answer) -> &'static str {
         Answer::Misaddressed => "misaddressed",
         Answer::Unavailable => "503",
         Answer::Quota(_) => "429",
+        Answer::DeviceThrottled => "429 device",
+        Answer::Unprocessed => "unprocessed",
+        Answer::Forbidden => "403",
         Answer::Timeout => "timeout",
         Answer::Lost => "lost",
     }

@@ -57,7 +57,10 @@ impl Demo {
     pub(super) fn run(self) -> Exit {
         telemetry::start_logging("off");
         if self.source == Some(Source::Spool) && self.amqp_uri.is_some() {
-            return fail(Exit::Usage, "--amqp-uri names a broker, and --source spool wants none; leave one of them out");
+            return fail(
+                Exit::Usage,
+                "--amqp-uri names a broker, and --source spool wants none; leave one of them out",
+            );
         }
         match runtime().block_on(stage::run(&self)) {
             Ok(books) => {

@@ -100,7 +100,9 @@ impl Place {
 /// Why there is no broker, and the way without one.
 fn without_broker(error: &BrokerError) -> String {
     match error {
-        BrokerError::Missing => format!("{error}; or name a broker of yours: --amqp-uri; or take the spool: --source spool"),
+        BrokerError::Missing => {
+            format!("{error}; or name a broker of yours: --amqp-uri; or take the spool: --source spool")
+        }
         BrokerError::Io(_) | BrokerError::NotReady(_) => error.to_string(),
     }
 }
@@ -112,7 +114,9 @@ mod tests {
     #[test]
     fn without_rabbitmq_the_remedies_are_named() {
         let text = without_broker(&BrokerError::Missing);
-        for part in ["rabbitmq-server is not installed", "apt-get install rabbitmq-server", "--amqp-uri", "--source spool"] {
+        for part in
+            ["rabbitmq-server is not installed", "apt-get install rabbitmq-server", "--amqp-uri", "--source spool"]
+        {
             assert!(text.contains(part), "{text}");
         }
     }
