@@ -11,9 +11,7 @@ pub(crate) const TOKEN: &str = "let-me-in";
 /// What is answered besides the status.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum What {
-    /// Nothing.
-    Bare,
-    /// Not even a status.
+    /// Nothing; nor is there a status.
     Closed,
     /// Which job it is, and why.
     Job { index: u64, path: String, reason: String },
@@ -59,7 +57,6 @@ fn case(block: &str) -> Case {
 fn read(what: &str) -> What {
     let words: Vec<&str> = what.split(' ').collect();
     match words.as_slice() {
-        ["bare"] => What::Bare,
         ["closed"] => What::Closed,
         ["job", index, path, reason] => What::Job {
             index: index.parse().expect("an index"),
