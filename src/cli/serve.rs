@@ -75,7 +75,8 @@ async fn serve(path: PathBuf, loaded: Loaded) -> Exit {
     let reloader = Reloader::new(path, loaded);
     let ended = run(pipeline, reloader, &mut signals).await;
     stop.cancel();
-    door.abort();
+    // Answers on their way still arrive; it has a deadline of its own.
+    let _ = door.await;
     ended
 }
 

@@ -53,8 +53,9 @@ impl Default for DoorLimits {
     }
 }
 
-/// Bytes of a request's head.
-const HEAD: usize = 64 << 10;
+/// Bytes of a request's head: more than any client has to say. They are counted between two reads, so at the most twice as
+/// many get through.
+const HEAD: usize = 32 << 10;
 /// Header fields of a request.
 const FIELDS: usize = 64;
 /// How long to wait when the process has no file descriptors left.

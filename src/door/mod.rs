@@ -4,6 +4,7 @@
 //! | --- | --- |
 //! | `listener` | accepts connections, bounds how many, how long and how large |
 //! | `socket` | a client that does not read; an end that does not swallow the last answer |
+//! | `bare` | words for what the HTTP library refuses |
 //! | `guard` | who may enter: bearer tokens |
 //! | `origin` | what web pages may not do |
 //! | `rate` | how often |
@@ -30,9 +31,10 @@
 //! repeated: jobs with an id of their own are not queued twice.
 //!
 //! Nothing of a request is queued before all of it was found good: lines, too, are gathered (they have the same bounds as an
-//! array) and put at once. A header `traceparent` says nothing: the job is kept as it came, and names its own. What is not
-//! HTTP at all (a head that can't be parsed, or is larger than 64 KiB) is refused with the bare status and closed.
+//! array) and put at once. A header `traceparent` says nothing: the job is kept as it came, and names its own. What is no
+//! HTTP, or has a head of more than 32 KiB or 64 fields, is refused (400, 431) and its connection closed.
 
+mod bare;
 mod body;
 mod guard;
 mod jobs;

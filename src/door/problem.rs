@@ -55,14 +55,19 @@ impl Problem {
     }
 }
 
+/// The most characters of a title: more are there only where it quotes what was sent.
+const TITLE: usize = 400;
 /// The most characters of a header's value that a problem quotes.
 const QUOTED: usize = 80;
 
 /// A header's value in quotes, cut where it is long.
 pub(super) fn quoted(value: &HeaderValue) -> String {
-    let mut text = format!("{value:?}");
-    if let Some((cut, _)) = text.char_indices().nth(QUOTED) {
-        text.truncate(cut);
+    cut(format!("{value:?}"), QUOTED)
+}
+
+fn cut(mut text: String, most: usize) -> String {
+    if let Some((end, _)) = text.char_indices().nth(most) {
+        text.truncate(end);
         text.push('…');
     }
     text
@@ -70,8 +75,9 @@ pub(super) fn quoted(value: &HeaderValue) -> String {
 
 impl IntoResponse for Problem {
     fn into_response(self) -> Response {
+        let title = cut(self.title, TITLE);
         let mut body = json!({
-            "type": "about:blank", "title": self.title, "status": self.status.as_u16(), "detail": self.detail,
+            "type": "about:blank", "title": title, "status": self.status.as_u16(), "detail": self.detail,
         });
         if let Some(field) = self.field {
             body["field"] = field.into();

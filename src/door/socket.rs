@@ -1,5 +1,5 @@
-//! A client's socket: it is patient with a client that does not read, but not for ever; and it is closed so that the last
-//! answer arrives.
+//! A client's socket: it is patient with a client that does not read, but not for ever; it is closed so that the last
+//! answer arrives; and no refusal leaves it without words.
 //!
 //! A socket that is closed with bytes unread resets its connection, and a reset takes with it what the client has not read
 //! yet (RFC 9112, section 9.6). A refusal is often said while the body is still on its way. So only the sending half is
@@ -14,6 +14,8 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::time::{Instant, Sleep, sleep, sleep_until};
 
+use super::bare::worded;
+
 /// How long a closed connection waits for a client that is quiet: some round trips.
 const QUIET: Duration = Duration::from_secs(1);
 /// How long in all: what a client goes on sending is its own affair then.
@@ -25,6 +27,8 @@ pub(super) struct Socket {
     /// How long a write may make no progress.
     patience: Duration,
     stuck: Option<Pin<Box<Sleep>>>,
+    /// What is written in another answer's place, as far as it is not yet.
+    instead: Option<Vec<u8>>,
     closing: Option<Closing>,
 }
 
@@ -37,7 +41,23 @@ struct Closing {
 impl Socket {
     /// A socket whose writes fail when none of their bytes is taken for so long.
     pub(super) fn new(stream: TcpStream, patience: Duration) -> Self {
-        Self { stream, patience, stuck: None, closing: None }
+        Self { stream, patience, stuck: None, instead: None, closing: None }
+    }
+
+    /// Writes the words for an answer that has none; `None`: it has.
+    fn poll_instead(&mut self, context: &mut Context<'_>, answer: &[u8]) -> Option<Poll<io::Result<usize>>> {
+        if self.instead.is_none() {
+            self.instead = Some(worded(answer)?);
+        }
+        while let Some(rest) = self.instead.as_mut().filter(|rest| !rest.is_empty()) {
+            match Pin::new(&mut self.stream).poll_write(context, rest) {
+                Poll::Ready(Ok(0)) => return Some(Poll::Ready(Err(io::ErrorKind::WriteZero.into()))),
+                Poll::Ready(Ok(written)) => drop(rest.drain(..written)),
+                other => return Some(other),
+            }
+        }
+        self.instead = None;
+        Some(Poll::Ready(Ok(answer.len())))
     }
 
     fn in_time<T>(&mut self, written: Poll<io::Result<T>>, context: &mut Context<'_>) -> Poll<io::Result<T>> {
@@ -80,7 +100,10 @@ impl AsyncRead for Socket {
 
 impl AsyncWrite for Socket {
     fn poll_write(mut self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        let written = Pin::new(&mut self.stream).poll_write(context, bytes);
+        let written = match self.poll_instead(context, bytes) {
+            Some(written) => written,
+            None => Pin::new(&mut self.stream).poll_write(context, bytes),
+        };
         self.in_time(written, context)
     }
 
@@ -89,7 +112,10 @@ impl AsyncWrite for Socket {
         context: &mut Context<'_>,
         parts: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        let written = Pin::new(&mut self.stream).poll_write_vectored(context, parts);
+        let written = match parts.first().and_then(|first| self.poll_instead(context, first)) {
+            Some(written) => written,
+            None => Pin::new(&mut self.stream).poll_write_vectored(context, parts),
+        };
         self.in_time(written, context)
     }
 

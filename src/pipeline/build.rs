@@ -23,8 +23,8 @@ use crate::telemetry::Metrics;
 /// Chunks of pushes on their way to the settlement, at most; beyond it the deliveries wait.
 const RESOLUTIONS: usize = 64;
 
-/// Reloads that the dispatch has not taken in yet, at most; it takes one in at once unless the settlement holds it up. Beyond it
-/// a reload is refused.
+/// Reloads that the dispatch has not taken in yet, at most: it takes one in at once, unless the settlement holds it up.
+/// Beyond it a reload is refused.
 const RELOADS: usize = 16;
 
 impl Pipeline {
