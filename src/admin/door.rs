@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::Json;
 use axum::Router;
@@ -75,7 +76,8 @@ pub async fn serve(
             metrics: Arc::clone(&view.metrics),
         }),
     };
-    let router = router(view, Steered { steering, listen: address }, settings.tokens.clone(), jobs);
+    let steered = Steered { steering, listen: address, patience: limits.body_pause };
+    let router = router(view, steered, settings.tokens.clone(), jobs);
     Ok((address, tokio::spawn(crate::door::serve(listener, router, limits, stop))))
 }
 
@@ -84,6 +86,8 @@ pub async fn serve(
 struct Steered {
     steering: Steering,
     listen: SocketAddr,
+    /// How long the body may take.
+    patience: Duration,
 }
 
 fn router(view: View, steered: Steered, tokens: Vec<SecretString>, jobs: Router) -> Router {
@@ -157,7 +161,12 @@ async fn try_change_route(
         let title = format!("the body is larger than {} bytes", change::LARGEST);
         Problem::new(StatusCode::PAYLOAD_TOO_LARGE, title, "send only what shall change")
     };
-    let body = axum::body::to_bytes(request.into_body(), change::LARGEST).await.map_err(too_large)?;
+    let body = axum::body::to_bytes(request.into_body(), change::LARGEST);
+    let too_slow = |_| {
+        let title = format!("the body did not come within {} s", steered.patience.as_secs());
+        Problem::new(StatusCode::REQUEST_TIMEOUT, title, "send all of it at once")
+    };
+    let body = tokio::time::timeout(steered.patience, body).await.map_err(too_slow)?.map_err(too_large)?;
     let patch = change::read(&body)?;
     match steered.steering.patch(app, provider, &patch) {
         Ok(orders) => {

@@ -1,6 +1,7 @@
 //! The commands, one file each.
 
 mod check;
+mod dead;
 mod demo;
 mod enqueue;
 mod exit;
@@ -10,6 +11,7 @@ mod schema;
 mod serve;
 mod signals;
 mod simulate;
+mod source;
 
 use clap::{Parser, Subcommand};
 
@@ -36,8 +38,10 @@ enum Command {
     Serve(serve::Serve),
     /// Show it all on this machine: broker, provider simulators, pipeline, a burst, a table.
     Demo(demo::Demo),
-    /// Send jobs (NDJSON) to the broker.
+    /// Send jobs (NDJSON) to the spool's door or to the broker.
     Enqueue(enqueue::Enqueue),
+    /// Look after dead letters, of the spool and of the broker.
+    Dead(dead::Dead),
     /// Run the provider simulators alone.
     Simulate(simulate::Simulate),
     /// Validate a configuration, offline.
@@ -67,6 +71,7 @@ fn carry_out() -> Exit {
         Command::Serve(command) => command.run(),
         Command::Demo(command) => command.run(),
         Command::Enqueue(command) => command.run(),
+        Command::Dead(command) => command.run(),
         Command::Simulate(command) => command.run(),
         Command::Check(command) => command.run(),
         Command::Schema(command) => command.run(),

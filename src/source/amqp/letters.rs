@@ -122,6 +122,29 @@ pub(crate) fn outcomes(names: &Names, routing_key: String, body: Bytes, now: Uni
     Message { exchange: names.outcomes(), routing_key, properties, body, mandatory: true }
 }
 
+/// A dead letter to be sent once more, to a queue: as the job came, but that attempts and ttl count from now. What says why it
+/// was dead is taken out; which of its targets are meant stays, and so does a caller's deadline.
+pub(super) fn replay(queue: &str, properties: &BasicProperties, body: Bytes, now: UnixMillis) -> Message {
+    let ours = [names::REASON, names::DETAIL, names::AT, names::QUEUE, names::ATTEMPTS];
+    let of_death = |name: &str| {
+        ours.contains(&name) || COUNTS.contains(&name) || name.ends_with("-death") || name.contains("-death-")
+    };
+    let mut headers = headers_without(properties, of_death);
+    headers.insert(names::ACCEPTED_AT.into(), millis(now));
+    let properties = without_expiration_and_user(properties.clone())
+        .with_headers(headers)
+        .with_delivery_mode(PERSISTENT)
+        .with_timestamp(now.seconds());
+    Message { exchange: String::new(), routing_key: queue.to_owned(), properties, body, mandatory: true }
+}
+
+/// A dead letter put in its queue once more, as the broker had never delivered it before.
+pub(super) fn dead_again(names: &Names, routing_key: &str, properties: &BasicProperties, body: Bytes) -> Message {
+    let headers = headers_without(properties, |name| COUNTS.contains(&name));
+    let kept = without_expiration_and_user(properties.clone()).with_headers(headers).with_delivery_mode(PERSISTENT);
+    to_dead(names, routing_key, kept, body)
+}
+
 fn to_dead(names: &Names, queue: &str, properties: BasicProperties, body: Bytes) -> Message {
     // The routing key is the queue the job came from, as with a retry: a replay is a publish to the same place.
     Message { exchange: names.dead(), routing_key: queue.to_owned(), properties, body, mandatory: true }
@@ -164,6 +187,19 @@ fn explain(headers: &mut FieldTable, reason: &str, detail: &str, queue: &str, at
     {
         headers.insert(name.into(), AMQPValue::LongString(value.into()));
     }
+}
+
+/// What the broker counts of a message's deliveries.
+const COUNTS: [&str; 2] = [names::DELIVERY_COUNT, names::ACQUIRED_COUNT];
+
+fn headers_without(properties: &BasicProperties, unwanted: impl Fn(&str) -> bool) -> FieldTable {
+    let mut kept = FieldTable::default();
+    for (name, value) in properties.headers().iter().flat_map(|headers| headers.inner()) {
+        if !unwanted(name.as_str()) {
+            kept.insert(name.clone(), value.clone());
+        }
+    }
+    kept
 }
 
 fn millis(at: UnixMillis) -> AMQPValue {

@@ -125,12 +125,12 @@ pub(super) fn text(headers: Option<&FieldTable>, name: &str) -> Option<String> {
     }
 }
 
-fn number(headers: Option<&FieldTable>, name: &str) -> Option<u64> {
+pub(super) fn number(headers: Option<&FieldTable>, name: &str) -> Option<u64> {
     unsigned(headers?.inner().get(name)?)
 }
 
 /// A whole number that is not negative, whichever type the caller's library chose; decimal text too.
-fn unsigned(value: &AMQPValue) -> Option<u64> {
+pub(super) fn unsigned(value: &AMQPValue) -> Option<u64> {
     match value {
         AMQPValue::ShortShortInt(n) => u64::try_from(*n).ok(),
         AMQPValue::ShortShortUInt(n) => Some(u64::from(*n)),
@@ -158,7 +158,7 @@ pub(super) fn format_targets(targets: &[u16]) -> String {
 }
 
 /// Reads what [`format_targets`] wrote; `None` unless it is ascending, not empty and below `count`.
-fn parse_targets(text: &str, count: usize) -> Option<Box<[u16]>> {
+pub(super) fn parse_targets(text: &str, count: usize) -> Option<Box<[u16]>> {
     let mut targets: Vec<u16> = Vec::new();
     for part in text.split(',') {
         let (first, last) = part.split_once('-').unwrap_or((part, part));

@@ -15,11 +15,13 @@
 //! | `hands`, `ended` | what is in hand, over all channels; what must not be sent again |
 //! | `message`, `letters` | what we read, what we write |
 //! | `publish`, `keeper`, `enqueue` | confirmed publishing and its users |
+//! | `dead` | the dead letters, for whoever looks after them |
 //! | `private_broker` | a broker of one's own, for the demo and the tests |
 
 mod backoff;
 mod connect;
 mod consume;
+mod dead;
 mod ended;
 mod enqueue;
 mod gate;
@@ -46,6 +48,7 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 pub use connect::ConnectError;
+pub use dead::{DeadError, DeadLetter, DeadLetters, Replayed};
 pub use enqueue::{enqueue, enqueue_to};
 pub use keeper::AmqpKeeper;
 pub use names::{Names, RETRY_LEVELS, RetryLevel};

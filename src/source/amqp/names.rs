@@ -22,6 +22,10 @@ pub(super) const ACCEPTED_AT: &str = "x-tidegate-accepted-at";
 pub(super) const DEADLINE: &str = "x-deadline";
 /// How often the broker has delivered the message before (quorum queues).
 pub(super) const DELIVERY_COUNT: &str = "x-delivery-count";
+/// How often it was handed to a consumer before (quorum queues of RabbitMQ 4.3 and later).
+pub(super) const ACQUIRED_COUNT: &str = "x-acquired-count";
+/// Where a message died before, by the broker's own hand; the last death first.
+pub(super) const DEATHS: &str = "x-death";
 /// W3C trace context.
 pub(super) const TRACEPARENT: &str = "traceparent";
 
