@@ -188,6 +188,28 @@ async fn head_and_options_are_told_what_is_allowed() {
     }
 }
 
+/// Each token has a rate of its own; who has none that fits takes nothing of it.
+#[tokio::test]
+async fn a_rate_is_that_of_a_token() {
+    let mut door = Door::open("tokens = [\"one\", \"two\"]\nrate = \"2/min\"").await;
+    let ask_as = async |token: &str, id: &str| {
+        let authorization = format!("authorization: Bearer {token}\r\n");
+        ask(door.address, &post("application/json", &authorization, job(id).as_bytes())).await.unwrap()
+    };
+    for _ in 0..5 {
+        assert_eq!(ask_as("three", "0").await.status, 401);
+    }
+    // What a minute's two leave at once is one.
+    assert_eq!(ask_as("one", "1").await.status, 202);
+    let early = ask_as("one", "2").await;
+    problem(&early).unwrap();
+    assert_eq!(early.status, 429);
+    assert!((1..=30).contains(&early.retry_after().unwrap()), "{early:?}");
+    assert_eq!(ask_as("two", "3").await.status, 202);
+    assert_eq!(ask_as("two", "4").await.status, 429);
+    assert_eq!(queued(&mut door.reader).len(), 2);
+}
+
 /// What a request leaves behind on its connection is never read as the next request.
 #[tokio::test]
 async fn a_refused_body_is_not_the_next_request() {

@@ -1,0 +1,105 @@
+//! The door of a whole process that has no file descriptors left.
+
+use std::io::{BufRead, BufReader};
+use std::net::SocketAddr;
+use std::process::{Child, Command, Stdio};
+use std::sync::mpsc;
+use std::time::{Duration, Instant};
+
+use futures::future::join_all;
+
+use crate::configuration::Credentials;
+use crate::raw::{Client, ask, job, post_json};
+
+const SOON: Duration = Duration::from_secs(15);
+/// What the process may have open.
+const DESCRIPTORS: usize = 96;
+
+struct Served {
+    child: Child,
+    address: SocketAddr,
+    log: mpsc::Receiver<String>,
+}
+
+impl Drop for Served {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+impl Served {
+    fn start(folder: &std::path::Path) -> Self {
+        let text = "[http]\nlisten = \"127.0.0.1:0\"\n[source.spool]\npath = \"spool\"\nmin_free = \"1MiB\"\n\
+                    [providers.apns]\nendpoint = \"https://127.0.0.1:1\"\n[apps.chat.apns]\nkey_file = \"good.p8\"\n\
+                    key_id = \"ABC123DEFG\"\nteam_id = \"TEAM123456\"\ntopic = \"com.example.chat\"\n";
+        std::fs::write(folder.join("tidegate.toml"), text).unwrap();
+        let script = format!("ulimit -n {DESCRIPTORS} && exec \"$0\" serve --config tidegate.toml");
+        let mut child = Command::new("sh")
+            .args(["-c", &script, env!("CARGO_BIN_EXE_tidegate")])
+            .current_dir(folder)
+            .env_remove("TIDEGATE_LOG")
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let lines = BufReader::new(child.stderr.take().unwrap()).lines();
+        let (say, log) = mpsc::channel();
+        std::thread::spawn(move || lines.map_while(Result::ok).all(|line| say.send(line).is_ok()));
+        let mut said_before = String::new();
+        let address = loop {
+            let line = log.recv_timeout(SOON).unwrap_or_else(|_| panic!("it does not listen:{said_before}"));
+            said_before = format!("{said_before}\n{line}");
+            let said: serde_json::Value = serde_json::from_str(&line).unwrap_or_default();
+            if let Some(address) = said["address"].as_str() {
+                break address.parse().unwrap();
+            }
+        };
+        Self { child, address, log }
+    }
+
+    fn descriptors(&self) -> usize {
+        std::fs::read_dir(format!("/proc/{}/fd", self.child.id())).unwrap().count()
+    }
+
+    /// Processor time, in ticks of 10 ms.
+    fn ticks(&self) -> u64 {
+        let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.child.id())).unwrap();
+        let (_, after) = stat.rsplit_once(')').unwrap();
+        let fields: Vec<&str> = after.split_whitespace().collect();
+        fields[11].parse::<u64>().unwrap() + fields[12].parse::<u64>().unwrap()
+    }
+}
+
+#[tokio::test]
+async fn without_descriptors_it_neither_spins_nor_fills_the_log_and_serves_whom_it_has() {
+    let folder = Credentials::new();
+    let served = Served::start(folder.path());
+    let mut guest = Client::connect(served.address).await;
+    guest.send(&post_json(job("before"))).await;
+    assert_eq!(guest.answer(false).await.unwrap().status, 202);
+
+    // The kernel takes connections in which the process can't.
+    let crowd = join_all((0..2 * DESCRIPTORS).map(|_| Client::connect(served.address))).await;
+    let begun = Instant::now();
+    while served.descriptors() < DESCRIPTORS {
+        assert!(begun.elapsed() < SOON, "{} open", served.descriptors());
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    let before = served.ticks();
+    for nth in 0..10 {
+        guest.send(&post_json(job(&format!("meanwhile-{nth}")))).await;
+        assert_eq!(guest.answer(false).await.unwrap().status, 202);
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    // A loop that spins takes all of this second.
+    let ticks = served.ticks() - before;
+    assert!(ticks < 50, "{ticks} ticks in a second");
+
+    drop(crowd);
+    let livez = b"GET /livez HTTP/1.1\r\nhost: localhost\r\n\r\n";
+    assert_eq!(ask(served.address, livez).await.unwrap().status, 200);
+    let complaints = served.log.try_iter().filter(|line| line.contains("a connection can't be accepted")).count();
+    assert!((1..=10).contains(&complaints), "{complaints} lines");
+}
