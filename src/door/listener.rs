@@ -3,7 +3,7 @@
 //! connection and nothing else. Loopback has no privilege: a place behind a proxy on the same machine is as easily taken.
 
 use std::collections::HashMap;
-use std::net::{IpAddr, Ipv6Addr};
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::time::Duration;
 
 use axum::{Extension, Router};
@@ -11,7 +11,7 @@ use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
 use tokio::io::AsyncWriteExt;
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::task::{Id, JoinSet};
 use tokio_util::sync::CancellationToken;
 
@@ -58,6 +58,9 @@ impl Default for DoorLimits {
 const HEAD: usize = 32 << 10;
 /// Header fields of a request.
 const FIELDS: usize = 64;
+/// Connections that the kernel holds until they are accepted. The usual 128 are not enough for a fleet that reconnects at
+/// once: who does not fit in waits a second for its next try, or believes that it is connected.
+const BACKLOG: u32 = 1_024;
 /// How long to wait when the process has no file descriptors left.
 const OUT_OF_DESCRIPTORS: Duration = Duration::from_millis(100);
 /// Connections too many that are told so at once; beyond them they are closed without a word.
@@ -78,6 +81,19 @@ impl Peer {
             IpAddr::V6(address) => Ipv6Addr::from_bits(address.to_bits() >> 64 << 64).into(),
         })
     }
+}
+
+/// Listens at this address.
+///
+/// # Errors
+/// If it can't be listened on.
+pub fn listen(address: SocketAddr) -> std::io::Result<TcpListener> {
+    let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
+    // Not on Windows, where it would let others take the port.
+    #[cfg(unix)]
+    socket.set_reuseaddr(true)?;
+    socket.bind(address)?;
+    socket.listen(BACKLOG)
 }
 
 /// Serves `router` on `listener` until `stop`; then requests under way are answered still.

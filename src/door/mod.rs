@@ -47,7 +47,7 @@ mod split;
 
 pub use guard::guard;
 pub use jobs::{Jobs, routes};
-pub use listener::{DoorLimits, serve};
+pub use listener::{DoorLimits, listen, serve};
 pub use origin::check as check_origin;
 pub use problem::Problem;
 pub use split::MAX_JOBS;
