@@ -15,16 +15,20 @@ mod raw;
 #[path = "door/requests.rs"]
 mod requests;
 
+use std::collections::BTreeSet;
 use std::fmt::Write;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use configuration::Credentials;
+use futures::stream::{self, StreamExt};
 use open::{queued, spool, table};
 use raw::{Answer, Client, ask, job, post, post_json};
 use requests::{Case, TOKEN, What, corpus};
 use serde_json::Value;
 use tidegate::dispatch::Shedding;
+use tidegate::door::DoorLimits;
 use tidegate::pipeline::{Intake, Pipeline};
 use tidegate::spool::Reader;
 use tidegate::{admin, config};
@@ -185,6 +189,82 @@ async fn head_and_options_are_told_what_is_allowed() {
             ask(door.address, format!("{method} /v1/jobs HTTP/1.1\r\nhost: localhost\r\n\r\n").as_bytes()).await;
         let answer = answer.unwrap();
         assert_eq!((answer.status, answer.header("allow")), (405, Some("POST")), "{method}");
+    }
+}
+
+/// Good requests with some bytes changed, cut out, put in twice or cut off: whatever comes of them, the spool has exactly
+/// what was answered 202, and the door goes on.
+#[tokio::test(flavor = "multi_thread")]
+async fn damaged_requests_do_no_harm() {
+    const REQUESTS: usize = 3_000;
+    const SEED: u64 = 20_261_125;
+    let moment = Duration::from_millis(200);
+    let limits = DoorLimits { head_timeout: moment, body_pause: moment, ..DoorLimits::default() };
+    let mut door = open::Door::with(limits).await;
+    let mut random = fastrand::Rng::with_seed(SEED);
+    let requests: Vec<Vec<u8>> = (0..REQUESTS).map(|nth| damaged(nth, &mut random)).collect();
+    let address = door.address;
+    let sent = stream::iter(requests.iter().enumerate()).map(async |(nth, request)| {
+        let mut client = Client::connect(address).await;
+        client.send(request).await;
+        let mut answers = Vec::new();
+        // Until the door has had enough of waiting for more.
+        while let Some(answer) = client.answer(false).await {
+            // Paths and methods are the whole door's affair.
+            if answer.status > 202 && ![404, 405].contains(&answer.status) {
+                problem(&answer).unwrap_or_else(|why| panic!("{nth} of seed {SEED}: {why}"));
+            }
+            answers.push(answer);
+        }
+        answers
+    });
+    let answers: Vec<Answer> = sent.buffer_unordered(100).flat_map(stream::iter).collect().await;
+    let accepted: Vec<&Answer> = answers.iter().filter(|answer| answer.status == 202).collect();
+    let ids = accepted.iter().flat_map(|answer| answer.json()["ids"].as_array().unwrap().clone());
+    let said: BTreeSet<String> = ids.map(|id| id.as_str().unwrap().to_owned()).collect();
+    let queued = door.queued_ids();
+    assert!(said.iter().eq(&queued), "{} said, {} queued", said.len(), queued.len());
+    let refused = answers.len() - accepted.len();
+    assert!(accepted.len() > 300 && refused > 1_000, "{} accepted, {refused} refused", accepted.len());
+}
+
+/// Up to three times: every fourth is good.
+fn damaged(nth: usize, random: &mut fastrand::Rng) -> Vec<u8> {
+    let jobs = [job(&format!("{nth}-a")), job(&format!("{nth}-b"))];
+    let mut request = match nth % 3 {
+        0 => post_json(format!("[{}]", jobs.join(","))),
+        1 => post("application/x-ndjson", "", jobs.join("\n").as_bytes()),
+        _ => chunked(&jobs[0]),
+    };
+    for _ in 0..random.usize(..4) {
+        damage(&mut request, random);
+    }
+    request
+}
+
+fn chunked(body: &str) -> Vec<u8> {
+    let head =
+        "POST /v1/jobs HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\ntransfer-encoding: chunked\r\n";
+    let (one, other) = body.split_at(body.len() / 2);
+    format!("{head}\r\n{:x}\r\n{one}\r\n{:X};e=x\r\n{other}\r\n0\r\n\r\n", one.len(), other.len()).into_bytes()
+}
+
+fn damage(request: &mut Vec<u8>, random: &mut fastrand::Rng) {
+    if request.is_empty() {
+        return;
+    }
+    let from = random.usize(..request.len());
+    let to = (from + random.usize(1..20)).min(request.len());
+    match random.u8(..6) {
+        0 => request[from] = random.u8(..),
+        1 => request[from] ^= 1 << random.u8(..8),
+        2 => drop(request.drain(from..to)),
+        3 => {
+            let again = request[from..to].to_vec();
+            drop(request.splice(from..from, again));
+        }
+        4 => request.insert(from, *random.choice(b"\r\n\0 :,{}[]\"09").unwrap()),
+        _ => request.truncate(from),
     }
 }
 
