@@ -199,7 +199,7 @@ async fn damaged_requests_do_no_harm() {
     const REQUESTS: usize = 3_000;
     const SEED: u64 = 20_261_125;
     let moment = Duration::from_millis(200);
-    let limits = DoorLimits { head_timeout: moment, body_pause: moment, ..DoorLimits::default() };
+    let limits = DoorLimits { head_timeout: moment, idle_timeout: moment, body_pause: moment, ..DoorLimits::default() };
     let mut door = open::Door::with(limits).await;
     let mut random = fastrand::Rng::with_seed(SEED);
     let requests: Vec<Vec<u8>> = (0..REQUESTS).map(|nth| damaged(nth, &mut random)).collect();

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use axum::{Extension, Router};
 use hyper::server::conn::http1;
+use hyper::service::{Service, service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
 use tokio::io::AsyncWriteExt;
@@ -15,6 +16,7 @@ use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::task::{Id, JoinSet};
 use tokio_util::sync::CancellationToken;
 
+use super::heads::{Heads, Turns};
 use super::socket::Socket;
 
 /// What a client may take.
@@ -24,8 +26,10 @@ pub struct DoorLimits {
     pub connections: usize,
     /// Connections of one address (of one /64 with IPv6): a quarter, so that no single one can shut the others out.
     pub connections_per_peer: usize,
-    /// For a request's head, and between two requests of a connection.
+    /// For a request's head.
     pub head_timeout: Duration,
+    /// Between two requests of a connection; longer than `head_timeout`.
+    pub idle_timeout: Duration,
     /// For a body, besides a second for each 32 KiB of it.
     pub body_timeout: Duration,
     /// For the next byte of a body.
@@ -44,6 +48,8 @@ impl Default for DoorLimits {
             connections: 1_024,
             connections_per_peer: 256,
             head_timeout: Duration::from_secs(10),
+            // As long as is usual: a client that takes a connection from its pool just when it is closed gets an error.
+            idle_timeout: Duration::from_secs(75),
             body_timeout: Duration::from_secs(30),
             body_pause: Duration::from_secs(10),
             write_timeout: Duration::from_secs(10),
@@ -137,17 +143,15 @@ struct Guests {
 impl Guests {
     fn admit(&mut self, socket: TcpStream, peer: Peer, router: &Router, limits: DoorLimits, stop: &CancellationToken) {
         let of_peer = self.by_peer.get(&peer).copied().unwrap_or(0);
-        let socket_at = |socket| Socket::new(socket, limits.write_timeout);
         if self.connections.len() >= limits.connections || of_peer >= limits.connections_per_peer {
             if self.turned_away.len() < TURNED_AWAY {
-                self.turned_away.spawn(turn_away(socket_at(socket)));
+                self.turned_away.spawn(turn_away(Socket::new(socket, limits.write_timeout, None)));
             }
             return;
         }
         // An answer is one small write; waiting for more would only delay it.
         let _ = socket.set_nodelay(true);
-        let connection = connection(socket_at(socket), peer, router.clone(), limits, stop.clone());
-        let task = self.connections.spawn(connection);
+        let task = self.connections.spawn(connection(socket, peer, router.clone(), limits, stop.clone()));
         self.peers.insert(task.id(), peer);
         self.by_peer.insert(peer, of_peer + 1);
     }
@@ -178,11 +182,22 @@ async fn turn_away(mut socket: Socket) {
     let _ = tokio::time::timeout(Duration::from_secs(1), told).await;
 }
 
-async fn connection(socket: Socket, peer: Peer, router: Router, limits: DoorLimits, stop: CancellationToken) {
-    let service = TowerToHyperService::new(router.layer(Extension(peer)));
+async fn connection(socket: TcpStream, peer: Peer, router: Router, limits: DoorLimits, stop: CancellationToken) {
+    let turns = Turns::default();
+    let socket = Socket::new(socket, limits.write_timeout, Some(Heads::new(limits.head_timeout, turns.clone())));
+    let router = TowerToHyperService::new(router.layer(Extension(peer)));
+    let service = service_fn(move |request| {
+        turns.next();
+        let (turns, answer) = (turns.clone(), router.call(request));
+        async move {
+            let answer = answer.await;
+            turns.next();
+            answer
+        }
+    });
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
-        .header_read_timeout(limits.head_timeout)
+        .header_read_timeout(limits.idle_timeout)
         .max_buf_size(HEAD)
         .max_headers(FIELDS)
         .serve_connection(TokioIo::new(socket), service);

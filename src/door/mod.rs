@@ -3,6 +3,7 @@
 //! | file | what |
 //! | --- | --- |
 //! | `listener` | accepts connections, bounds how many, how long and how large |
+//! | `heads` | a request's head in time |
 //! | `socket` | a client that does not read; an end that does not swallow the last answer |
 //! | `bare` | words for what the HTTP library refuses |
 //! | `guard` | who may enter: bearer tokens |
@@ -37,6 +38,7 @@
 mod bare;
 mod body;
 mod guard;
+mod heads;
 mod jobs;
 mod listener;
 mod origin;

@@ -19,6 +19,7 @@ const SHORT: Duration = Duration::from_millis(300);
 fn limits() -> DoorLimits {
     DoorLimits {
         head_timeout: NEVER,
+        idle_timeout: NEVER,
         body_timeout: NEVER,
         body_pause: NEVER,
         write_timeout: NEVER,
@@ -68,28 +69,47 @@ async fn a_slow_head_is_cut_off() {
             }
         }
         let answer = client.answer(false).await;
-        assert!(answer.is_none(), "{nth}: {answer:?}");
-        assert!(begun.elapsed() < SOON);
+        assert!(answer.is_none() && begun.elapsed() < SOON, "{nth}: {answer:?}");
+    };
+    // The same with a second request.
+    let dawdle = async |nth: usize| {
+        let mut client = Client::connect(address).await;
+        client.send(&post_json(job(&format!("first-{nth}")))).await;
+        assert_eq!(client.answer(false).await.expect("an answer").status, 202);
+        client.send(b"POST /v1/jobs HTT").await;
+        assert!(client.is_closed().await);
     };
     let slow = join_all((0..60).map(drip));
+    let slower = join_all((0..60).map(dawdle));
     let others = async {
         for nth in 0..20 {
             served(&door, &format!("{nth}")).await;
         }
     };
-    tokio::join!(slow, others);
-    assert_eq!(door.queued().len(), 20);
+    tokio::join!(slow, slower, others);
+    assert_eq!(door.queued().len(), 60 + 20);
 }
 
 #[tokio::test]
 async fn a_connection_that_is_idle_is_closed() {
-    let door = Door::with(DoorLimits { head_timeout: SHORT, ..limits() }).await;
+    let door = Door::with(DoorLimits { idle_timeout: SHORT, ..limits() }).await;
     let mut client = Client::connect(door.address).await;
     for id in ["one", "another"] {
         client.send(&post_json(job(id))).await;
         assert_eq!(client.answer(false).await.expect("kept alive").status, 202);
     }
     assert!(client.is_closed().await);
+}
+
+#[tokio::test]
+async fn a_pause_between_two_requests_may_be_longer_than_a_head() {
+    let door = Door::with(DoorLimits { head_timeout: SHORT, ..limits() }).await;
+    let mut client = Client::connect(door.address).await;
+    for id in ["one", "another", "a-third"] {
+        client.send(&post_json(job(id))).await;
+        assert_eq!(client.answer(false).await.expect("kept alive").status, 202);
+        sleep(2 * SHORT).await;
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
