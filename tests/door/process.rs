@@ -157,3 +157,30 @@ async fn neither_log_nor_answer_shows_a_secret() {
         assert!(line.is_none(), "shown: {secret} in {line:?}");
     }
 }
+
+/// Clients that keep their connections, or are in the middle of a request that does not go on.
+#[tokio::test]
+async fn no_client_keeps_a_process_from_ending() {
+    let folder = Credentials::new();
+    let mut served = Served::start(folder.path(), "", "info");
+    let mut idle = Client::connect(served.address).await;
+    idle.send(b"GET /livez HTTP/1.1\r\nhost: localhost\r\n\r\n").await;
+    assert_eq!(idle.answer(false).await.unwrap().status, 200);
+    let mut stalled = Client::connect(served.address).await;
+    let request = post("application/json", "expect: 100-continue\r\n", job("stalled").as_bytes());
+    stalled.send(&request[..request.len() - job("stalled").len()]).await;
+    assert_eq!(stalled.any_answer(false).await.unwrap().status, 100);
+    let pid = served.child.id().to_string();
+    assert!(Command::new("kill").args(["-TERM", &pid]).status().unwrap().success());
+    let begun = Instant::now();
+    let code = loop {
+        if let Some(status) = served.child.try_wait().unwrap() {
+            break status.code();
+        }
+        assert!(begun.elapsed() < SOON, "it does not end");
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    };
+    assert_eq!(code, Some(0));
+    assert!(idle.is_closed().await);
+    assert!(stalled.is_closed().await);
+}
