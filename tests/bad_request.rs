@@ -192,6 +192,26 @@ async fn head_and_options_are_told_what_is_allowed() {
     }
 }
 
+/// RFC 9112, section 6.3: of two lengths chunked is the true one, and what comes after it is nobody's.
+#[tokio::test]
+async fn a_request_with_two_lengths_is_the_last_of_its_connection() {
+    let mut door = Door::open("").await;
+    for (nth, length) in ["content-length: 5\r\n", "content-length: 99999999\r\n"].into_iter().enumerate() {
+        let request = String::from_utf8(chunked(&job(&nth.to_string()))).unwrap();
+        for both in [
+            request.replacen("transfer-encoding", &format!("{length}transfer-encoding"), 1),
+            request.replacen("chunked\r\n", &format!("chunked\r\n{length}"), 1),
+        ] {
+            let mut client = Client::connect(door.address).await;
+            client.send(&[both.as_bytes(), &post_json(job("smuggled"))].concat()).await;
+            assert_eq!(client.answer(false).await.unwrap().status, 202);
+            assert!(client.is_closed().await);
+        }
+    }
+    let ids: Vec<String> = queued(&mut door.reader).into_iter().map(|job| job.id.into()).collect();
+    assert_eq!(ids, ["0", "1"]);
+}
+
 /// Good requests with some bytes changed, cut out, put in twice or cut off: whatever comes of them, the spool has exactly
 /// what was answered 202, and the door goes on.
 #[tokio::test(flavor = "multi_thread")]
