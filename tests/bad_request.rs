@@ -15,16 +15,20 @@ mod raw;
 #[path = "door/requests.rs"]
 mod requests;
 
+use std::collections::BTreeSet;
 use std::fmt::Write;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use configuration::Credentials;
+use futures::stream::{self, StreamExt};
 use open::{queued, spool, table};
 use raw::{Answer, Client, ask, job, post, post_json};
 use requests::{Case, TOKEN, What, corpus};
 use serde_json::Value;
 use tidegate::dispatch::Shedding;
+use tidegate::door::DoorLimits;
 use tidegate::pipeline::{Intake, Pipeline};
 use tidegate::spool::Reader;
 use tidegate::{admin, config};
@@ -186,6 +190,124 @@ async fn head_and_options_are_told_what_is_allowed() {
         let answer = answer.unwrap();
         assert_eq!((answer.status, answer.header("allow")), (405, Some("POST")), "{method}");
     }
+}
+
+/// RFC 9112, section 6.3: of two lengths chunked is the true one, and what comes after it is nobody's.
+#[tokio::test]
+async fn a_request_with_two_lengths_is_the_last_of_its_connection() {
+    let mut door = Door::open("").await;
+    for (nth, length) in ["content-length: 5\r\n", "content-length: 99999999\r\n"].into_iter().enumerate() {
+        let request = String::from_utf8(chunked(&job(&nth.to_string()))).unwrap();
+        for both in [
+            request.replacen("transfer-encoding", &format!("{length}transfer-encoding"), 1),
+            request.replacen("chunked\r\n", &format!("chunked\r\n{length}"), 1),
+        ] {
+            let mut client = Client::connect(door.address).await;
+            client.send(&[both.as_bytes(), &post_json(job("smuggled"))].concat()).await;
+            assert_eq!(client.answer(false).await.unwrap().status, 202);
+            assert!(client.is_closed().await);
+        }
+    }
+    let ids: Vec<String> = queued(&mut door.reader).into_iter().map(|job| job.id.into()).collect();
+    assert_eq!(ids, ["0", "1"]);
+}
+
+/// Good requests with some bytes changed, cut out, put in twice or cut off: whatever comes of them, the spool has exactly
+/// what was answered 202, and the door goes on.
+#[tokio::test(flavor = "multi_thread")]
+async fn damaged_requests_do_no_harm() {
+    const REQUESTS: usize = 3_000;
+    const SEED: u64 = 20_261_125;
+    let moment = Duration::from_millis(200);
+    let limits = DoorLimits { head_timeout: moment, idle_timeout: moment, body_pause: moment, ..DoorLimits::default() };
+    let mut door = open::Door::with(limits).await;
+    let mut random = fastrand::Rng::with_seed(SEED);
+    let requests: Vec<Vec<u8>> = (0..REQUESTS).map(|nth| damaged(nth, &mut random)).collect();
+    let address = door.address;
+    let sent = stream::iter(requests.iter().enumerate()).map(async |(nth, request)| {
+        let mut client = Client::connect(address).await;
+        client.send(request).await;
+        let mut answers = Vec::new();
+        // Until the door has had enough of waiting for more.
+        while let Some(answer) = client.answer(false).await {
+            // Paths and methods are the whole door's affair.
+            if answer.status > 202 && ![404, 405].contains(&answer.status) {
+                problem(&answer).unwrap_or_else(|why| panic!("{nth} of seed {SEED}: {why}"));
+            }
+            answers.push(answer);
+        }
+        answers
+    });
+    let answers: Vec<Answer> = sent.buffer_unordered(100).flat_map(stream::iter).collect().await;
+    let accepted: Vec<&Answer> = answers.iter().filter(|answer| answer.status == 202).collect();
+    let ids = accepted.iter().flat_map(|answer| answer.json()["ids"].as_array().unwrap().clone());
+    let said: BTreeSet<String> = ids.map(|id| id.as_str().unwrap().to_owned()).collect();
+    let queued = door.queued_ids();
+    assert!(said.iter().eq(&queued), "{} said, {} queued", said.len(), queued.len());
+    let refused = answers.len() - accepted.len();
+    assert!(accepted.len() > 300 && refused > 1_000, "{} accepted, {refused} refused", accepted.len());
+}
+
+/// Up to three times: every fourth is good.
+fn damaged(nth: usize, random: &mut fastrand::Rng) -> Vec<u8> {
+    let jobs = [job(&format!("{nth}-a")), job(&format!("{nth}-b"))];
+    let mut request = match nth % 3 {
+        0 => post_json(format!("[{}]", jobs.join(","))),
+        1 => post("application/x-ndjson", "", jobs.join("\n").as_bytes()),
+        _ => chunked(&jobs[0]),
+    };
+    for _ in 0..random.usize(..4) {
+        damage(&mut request, random);
+    }
+    request
+}
+
+fn chunked(body: &str) -> Vec<u8> {
+    let head =
+        "POST /v1/jobs HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\ntransfer-encoding: chunked\r\n";
+    let (one, other) = body.split_at(body.len() / 2);
+    format!("{head}\r\n{:x}\r\n{one}\r\n{:X};e=x\r\n{other}\r\n0\r\n\r\n", one.len(), other.len()).into_bytes()
+}
+
+fn damage(request: &mut Vec<u8>, random: &mut fastrand::Rng) {
+    if request.is_empty() {
+        return;
+    }
+    let from = random.usize(..request.len());
+    let to = (from + random.usize(1..20)).min(request.len());
+    match random.u8(..6) {
+        0 => request[from] = random.u8(..),
+        1 => request[from] ^= 1 << random.u8(..8),
+        2 => drop(request.drain(from..to)),
+        3 => {
+            let again = request[from..to].to_vec();
+            drop(request.splice(from..from, again));
+        }
+        4 => request.insert(from, *random.choice(b"\r\n\0 :,{}[]\"09").unwrap()),
+        _ => request.truncate(from),
+    }
+}
+
+/// Each token has a rate of its own; who has none that fits takes nothing of it.
+#[tokio::test]
+async fn a_rate_is_that_of_a_token() {
+    let mut door = Door::open("tokens = [\"one\", \"two\"]\nrate = \"2/min\"").await;
+    let ask_as = async |token: &str, id: &str| {
+        let authorization = format!("authorization: Bearer {token}\r\n");
+        ask(door.address, &post("application/json", &authorization, job(id).as_bytes())).await.unwrap()
+    };
+    for _ in 0..5 {
+        assert_eq!(ask_as("three", "0").await.status, 401);
+    }
+    // What a minute's two leave at once is one.
+    assert_eq!(ask_as("one", "1").await.status, 202);
+    let early = ask_as("one", "2").await;
+    problem(&early).unwrap();
+    assert_eq!(early.status, 429);
+    assert!((1..=30).contains(&early.retry_after().unwrap()), "{early:?}");
+    assert_eq!(ask_as("two", "3").await.status, 202);
+    assert_eq!(ask_as("two", "4").await.status, 429);
+    assert_eq!(queued(&mut door.reader).len(), 2);
 }
 
 /// What a request leaves behind on its connection is never read as the next request.

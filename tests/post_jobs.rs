@@ -2,8 +2,11 @@
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+mod configuration;
 #[path = "door/open.rs"]
 mod open;
+#[path = "door/process.rs"]
+mod process;
 #[path = "door/raw.rs"]
 mod raw;
 

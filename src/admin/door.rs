@@ -13,7 +13,6 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::{any, get, patch};
 use secrecy::SecretString;
 use serde_json::json;
-use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
 use super::patch as change;
@@ -60,7 +59,7 @@ pub async fn serve(
         return Err(AdminError::Unguarded(settings.listen));
     }
     let bind = |error| AdminError::Bind(settings.listen, error);
-    let listener = TcpListener::bind(settings.listen).await.map_err(bind)?;
+    let listener = crate::door::listen(settings.listen).map_err(bind)?;
     let address = listener.local_addr().map_err(bind)?;
     let limits = DoorLimits::default();
     let jobs = match intake {

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use axum::body::Body;
 use axum::http::{HeaderMap, StatusCode, header};
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use http_body_util::BodyExt;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::Instant;
@@ -18,8 +18,6 @@ pub(super) const MAX_BODY: usize = 16 << 20;
 const SLOWEST: u32 = 32 << 10;
 /// What is counted at once of the memory for bodies, bytes.
 const UNIT: usize = 1 << 10;
-/// A body that grows takes twice what it has of the memory, but at most so many units more than it needs.
-const AHEAD: usize = 256;
 /// How long a body waits for others' memory.
 const PATIENCE: Duration = Duration::from_secs(2);
 
@@ -48,20 +46,24 @@ impl Memory {
 pub(super) struct Held(Option<OwnedSemaphorePermit>);
 
 impl Held {
-    /// Makes it enough for `bytes`, at most [`MAX_BODY`]. What has come counts, not what is announced: an announcement costs
-    /// a client nothing. Should several large bodies get stuck for each other's sake, the one that waits longest goes.
-    async fn grow(&mut self, bytes: usize, memory: &Memory) -> Result<(), Problem> {
-        let (held, needed) = (self.0.as_ref().map_or(0, OwnedSemaphorePermit::num_permits), bytes.div_ceil(UNIT));
-        if needed <= held {
-            return Ok(());
+    fn units(&self) -> usize {
+        self.0.as_ref().map_or(0, OwnedSemaphorePermit::num_permits)
+    }
+
+    /// Makes it enough for `bytes` of a body that will have `most` at the most; says how many it is enough for then. It is
+    /// doubled, as the buffer is. What has come counts, not what is announced: an announcement costs a client nothing.
+    /// Should several large bodies get stuck for each other's sake, the one that waits longest goes.
+    async fn grow(&mut self, bytes: usize, most: usize, memory: &Memory) -> Result<usize, Problem> {
+        let (held, needed) = (self.units(), bytes.div_ceil(UNIT));
+        if needed > held {
+            let wanted = needed.max((2 * held).min(most.div_ceil(UNIT)));
+            let more = memory.take(wanted - held).await?;
+            match &mut self.0 {
+                Some(permit) => permit.merge(more),
+                none => *none = Some(more),
+            }
         }
-        let wanted = needed.max((2 * held).min(needed + AHEAD)).min(MAX_BODY / UNIT);
-        let more = memory.take(wanted - held).await?;
-        match &mut self.0 {
-            Some(permit) => permit.merge(more),
-            none => *none = Some(more),
-        }
-        Ok(())
+        Ok(self.units() * UNIT)
     }
 }
 
@@ -91,7 +93,8 @@ pub(super) async fn read(headers: &HeaderMap, mut body: Body, memory: &Memory, p
         return Err(too_large());
     }
     let begun = Instant::now();
-    let (mut bytes, mut held) = (BytesMut::new(), Held::default());
+    let most = announced.and_then(|length| usize::try_from(length).ok()).unwrap_or(MAX_BODY);
+    let (mut bytes, mut held) = (Vec::new(), Held::default());
     loop {
         let earned = Duration::from_secs((bytes.len() / SLOWEST as usize) as u64);
         let end = (begun + pace.whole + earned).min(Instant::now() + pace.pause);
@@ -107,10 +110,11 @@ pub(super) async fn read(headers: &HeaderMap, mut body: Body, memory: &Memory, p
         if bytes.len() + data.len() > MAX_BODY {
             return Err(too_large());
         }
-        held.grow(bytes.len() + data.len(), memory).await?;
+        let room = held.grow(bytes.len() + data.len(), most, memory).await?;
+        bytes.reserve_exact(room - bytes.len());
         bytes.extend_from_slice(&data);
     }
-    Ok(Whole { bytes: bytes.freeze(), held })
+    Ok(Whole { bytes: bytes.into(), held })
 }
 
 fn too_large() -> Problem {
@@ -137,14 +141,16 @@ mod tests {
         let all = MAX_BODY / UNIT;
         let left = || memory.0.available_permits();
         let mut held = Held::default();
-        // Byte by byte: no more than twice of it, and than it and a step.
+        // Byte by byte: no more than twice of it, nor more than it can become.
         for bytes in 1..=100_000 {
-            held.grow(bytes, &memory).await.expect("there is room");
+            let room = held.grow(bytes, 100_000, &memory).await.expect("there is room");
             let needed = bytes.div_ceil(UNIT);
             assert!((needed..=2 * needed).contains(&(all - left())), "{} for {bytes} bytes", all - left());
+            assert!(room >= bytes && room < 100_000 + UNIT && room == (all - left()) * UNIT, "{room}");
         }
-        held.grow(MAX_BODY - 1, &memory).await.expect("there is room for the largest");
-        held.grow(MAX_BODY, &memory).await.expect("there is room for the largest");
+        for bytes in [MAX_BODY / 2 + 1, MAX_BODY - 1, MAX_BODY] {
+            held.grow(bytes, MAX_BODY, &memory).await.expect("there is room for the largest");
+        }
         assert_eq!(left(), 0);
         drop(held);
         assert_eq!(left(), all);
@@ -154,10 +160,10 @@ mod tests {
     async fn who_waits_too_long_for_memory_hears_when_to_come_again() {
         let memory = Memory::new(0);
         let (mut one, mut other) = (Held::default(), Held::default());
-        one.grow(MAX_BODY, &memory).await.expect("there is room");
-        let problem = other.grow(1, &memory).await.expect_err("there is none left");
+        one.grow(MAX_BODY, MAX_BODY, &memory).await.expect("there is room");
+        let problem = other.grow(1, MAX_BODY, &memory).await.expect_err("there is none left");
         assert_eq!((problem.status.as_u16(), problem.retry_after), (503, Some(Duration::from_secs(1))));
         drop(one);
-        other.grow(1, &memory).await.expect("there is room again");
+        other.grow(1, MAX_BODY, &memory).await.expect("there is room again");
     }
 }

@@ -3,18 +3,20 @@
 //! connection and nothing else. Loopback has no privilege: a place behind a proxy on the same machine is as easily taken.
 
 use std::collections::HashMap;
-use std::net::{IpAddr, Ipv6Addr};
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::time::Duration;
 
 use axum::{Extension, Router};
 use hyper::server::conn::http1;
+use hyper::service::{Service, service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
 use tokio::io::AsyncWriteExt;
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::task::{Id, JoinSet};
 use tokio_util::sync::CancellationToken;
 
+use super::heads::{Heads, Turns};
 use super::socket::Socket;
 
 /// What a client may take.
@@ -24,8 +26,10 @@ pub struct DoorLimits {
     pub connections: usize,
     /// Connections of one address (of one /64 with IPv6): a quarter, so that no single one can shut the others out.
     pub connections_per_peer: usize,
-    /// For a request's head, and between two requests of a connection.
+    /// For a request's head.
     pub head_timeout: Duration,
+    /// Between two requests of a connection; longer than `head_timeout`.
+    pub idle_timeout: Duration,
     /// For a body, besides a second for each 32 KiB of it.
     pub body_timeout: Duration,
     /// For the next byte of a body.
@@ -44,6 +48,8 @@ impl Default for DoorLimits {
             connections: 1_024,
             connections_per_peer: 256,
             head_timeout: Duration::from_secs(10),
+            // As long as is usual: a client that takes a connection from its pool just when it is closed gets an error.
+            idle_timeout: Duration::from_secs(75),
             body_timeout: Duration::from_secs(30),
             body_pause: Duration::from_secs(10),
             write_timeout: Duration::from_secs(10),
@@ -58,6 +64,9 @@ impl Default for DoorLimits {
 const HEAD: usize = 32 << 10;
 /// Header fields of a request.
 const FIELDS: usize = 64;
+/// Connections that the kernel holds until they are accepted. The usual 128 are not enough for a fleet that reconnects at
+/// once: who does not fit in waits a second for its next try, or believes that it is connected.
+const BACKLOG: u32 = 1_024;
 /// How long to wait when the process has no file descriptors left.
 const OUT_OF_DESCRIPTORS: Duration = Duration::from_millis(100);
 /// Connections too many that are told so at once; beyond them they are closed without a word.
@@ -78,6 +87,19 @@ impl Peer {
             IpAddr::V6(address) => Ipv6Addr::from_bits(address.to_bits() >> 64 << 64).into(),
         })
     }
+}
+
+/// Listens at this address.
+///
+/// # Errors
+/// If it can't be listened on.
+pub fn listen(address: SocketAddr) -> std::io::Result<TcpListener> {
+    let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
+    // Not on Windows, where it would let others take the port.
+    #[cfg(unix)]
+    socket.set_reuseaddr(true)?;
+    socket.bind(address)?;
+    socket.listen(BACKLOG)
 }
 
 /// Serves `router` on `listener` until `stop`; then requests under way are answered still.
@@ -121,17 +143,15 @@ struct Guests {
 impl Guests {
     fn admit(&mut self, socket: TcpStream, peer: Peer, router: &Router, limits: DoorLimits, stop: &CancellationToken) {
         let of_peer = self.by_peer.get(&peer).copied().unwrap_or(0);
-        let socket_at = |socket| Socket::new(socket, limits.write_timeout);
         if self.connections.len() >= limits.connections || of_peer >= limits.connections_per_peer {
             if self.turned_away.len() < TURNED_AWAY {
-                self.turned_away.spawn(turn_away(socket_at(socket)));
+                self.turned_away.spawn(turn_away(Socket::new(socket, limits.write_timeout, None)));
             }
             return;
         }
         // An answer is one small write; waiting for more would only delay it.
         let _ = socket.set_nodelay(true);
-        let connection = connection(socket_at(socket), peer, router.clone(), limits, stop.clone());
-        let task = self.connections.spawn(connection);
+        let task = self.connections.spawn(connection(socket, peer, router.clone(), limits, stop.clone()));
         self.peers.insert(task.id(), peer);
         self.by_peer.insert(peer, of_peer + 1);
     }
@@ -162,11 +182,22 @@ async fn turn_away(mut socket: Socket) {
     let _ = tokio::time::timeout(Duration::from_secs(1), told).await;
 }
 
-async fn connection(socket: Socket, peer: Peer, router: Router, limits: DoorLimits, stop: CancellationToken) {
-    let service = TowerToHyperService::new(router.layer(Extension(peer)));
+async fn connection(socket: TcpStream, peer: Peer, router: Router, limits: DoorLimits, stop: CancellationToken) {
+    let turns = Turns::default();
+    let socket = Socket::new(socket, limits.write_timeout, Some(Heads::new(limits.head_timeout, turns.clone())));
+    let router = TowerToHyperService::new(router.layer(Extension(peer)));
+    let service = service_fn(move |request| {
+        turns.next();
+        let (turns, answer) = (turns.clone(), router.call(request));
+        async move {
+            let answer = answer.await;
+            turns.next();
+            answer
+        }
+    });
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
-        .header_read_timeout(limits.head_timeout)
+        .header_read_timeout(limits.idle_timeout)
         .max_buf_size(HEAD)
         .max_headers(FIELDS)
         .serve_connection(TokioIo::new(socket), service);

@@ -3,6 +3,7 @@
 //! | file | what |
 //! | --- | --- |
 //! | `listener` | accepts connections, bounds how many, how long and how large |
+//! | `heads` | a request's head in time |
 //! | `socket` | a client that does not read; an end that does not swallow the last answer |
 //! | `bare` | words for what the HTTP library refuses |
 //! | `guard` | who may enter: bearer tokens |
@@ -37,6 +38,7 @@
 mod bare;
 mod body;
 mod guard;
+mod heads;
 mod jobs;
 mod listener;
 mod origin;
@@ -47,7 +49,7 @@ mod split;
 
 pub use guard::guard;
 pub use jobs::{Jobs, routes};
-pub use listener::{DoorLimits, serve};
+pub use listener::{DoorLimits, listen, serve};
 pub use origin::check as check_origin;
 pub use problem::Problem;
 pub use split::MAX_JOBS;

@@ -15,6 +15,7 @@ use tokio::net::TcpStream;
 use tokio::time::{Instant, Sleep, sleep, sleep_until};
 
 use super::bare::worded;
+use super::heads::Heads;
 
 /// How long a closed connection waits for a client that is quiet: some round trips.
 const QUIET: Duration = Duration::from_secs(1);
@@ -24,6 +25,8 @@ const LINGER: Duration = Duration::from_secs(5);
 /// The socket.
 pub(super) struct Socket {
     stream: TcpStream,
+    /// Of the connection that it carries, if it carries one.
+    heads: Option<Heads>,
     /// How long a write may make no progress.
     patience: Duration,
     stuck: Option<Pin<Box<Sleep>>>,
@@ -40,8 +43,8 @@ struct Closing {
 
 impl Socket {
     /// A socket whose writes fail when none of their bytes is taken for so long.
-    pub(super) fn new(stream: TcpStream, patience: Duration) -> Self {
-        Self { stream, patience, stuck: None, instead: None, closing: None }
+    pub(super) fn new(stream: TcpStream, patience: Duration, heads: Option<Heads>) -> Self {
+        Self { stream, heads, patience, stuck: None, instead: None, closing: None }
     }
 
     /// Writes the words for an answer that has none; `None`: it has.
@@ -94,7 +97,13 @@ impl AsyncRead for Socket {
         context: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_read(context, buffer)
+        let before = buffer.filled().len();
+        let read = Pin::new(&mut self.stream).poll_read(context, buffer);
+        let brought = buffer.filled().len() > before;
+        match self.heads.as_mut().map(|heads| heads.check(brought, context)) {
+            Some(Err(late)) => Poll::Ready(Err(late)),
+            _ => read,
+        }
     }
 }
 

@@ -25,9 +25,15 @@ impl Shape {
     /// What the headers say.
     ///
     /// # Errors
-    /// 415.
+    /// 415; 501 for a transfer coding other than chunked (RFC 9112, section 6.1).
     pub(super) fn of(headers: &HeaderMap) -> Result<Self, Problem> {
         let unsupported = |title: String, detail: &str| Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, title, detail);
+        let mut transfer = headers.get_all(header::TRANSFER_ENCODING).iter();
+        if let Some(coding) = transfer.find(|coding| !coding.as_bytes().eq_ignore_ascii_case(b"chunked")) {
+            let title = format!("transfer-encoding {} is not understood", quoted(coding));
+            let remedy = "send the body as it is, with content-length, or chunked";
+            return Err(Problem::new(StatusCode::NOT_IMPLEMENTED, title, remedy));
+        }
         let mut codings = headers.get_all(header::CONTENT_ENCODING).iter();
         if let Some(coding) = codings.find(|coding| !coding.as_bytes().eq_ignore_ascii_case(b"identity")) {
             let title = format!("content-encoding {} is not understood", quoted(coding));

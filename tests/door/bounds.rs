@@ -19,6 +19,7 @@ const SHORT: Duration = Duration::from_millis(300);
 fn limits() -> DoorLimits {
     DoorLimits {
         head_timeout: NEVER,
+        idle_timeout: NEVER,
         body_timeout: NEVER,
         body_pause: NEVER,
         write_timeout: NEVER,
@@ -68,28 +69,47 @@ async fn a_slow_head_is_cut_off() {
             }
         }
         let answer = client.answer(false).await;
-        assert!(answer.is_none(), "{nth}: {answer:?}");
-        assert!(begun.elapsed() < SOON);
+        assert!(answer.is_none() && begun.elapsed() < SOON, "{nth}: {answer:?}");
+    };
+    // The same with a second request.
+    let dawdle = async |nth: usize| {
+        let mut client = Client::connect(address).await;
+        client.send(&post_json(job(&format!("first-{nth}")))).await;
+        assert_eq!(client.answer(false).await.expect("an answer").status, 202);
+        client.send(b"POST /v1/jobs HTT").await;
+        assert!(client.is_closed().await);
     };
     let slow = join_all((0..60).map(drip));
+    let slower = join_all((0..60).map(dawdle));
     let others = async {
         for nth in 0..20 {
             served(&door, &format!("{nth}")).await;
         }
     };
-    tokio::join!(slow, others);
-    assert_eq!(door.queued().len(), 20);
+    tokio::join!(slow, slower, others);
+    assert_eq!(door.queued().len(), 60 + 20);
 }
 
 #[tokio::test]
 async fn a_connection_that_is_idle_is_closed() {
-    let door = Door::with(DoorLimits { head_timeout: SHORT, ..limits() }).await;
+    let door = Door::with(DoorLimits { idle_timeout: SHORT, ..limits() }).await;
     let mut client = Client::connect(door.address).await;
     for id in ["one", "another"] {
         client.send(&post_json(job(id))).await;
         assert_eq!(client.answer(false).await.expect("kept alive").status, 202);
     }
     assert!(client.is_closed().await);
+}
+
+#[tokio::test]
+async fn a_pause_between_two_requests_may_be_longer_than_a_head() {
+    let door = Door::with(DoorLimits { head_timeout: SHORT, ..limits() }).await;
+    let mut client = Client::connect(door.address).await;
+    for id in ["one", "another", "a-third"] {
+        client.send(&post_json(job(id))).await;
+        assert_eq!(client.answer(false).await.expect("kept alive").status, 202);
+        sleep(2 * SHORT).await;
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -284,7 +304,7 @@ async fn a_flood_of_connections_ends() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_client_that_does_not_read_loses_its_place() {
-    let door = Door::with(DoorLimits { connections: 1, write_timeout: SHORT, ..limits() }).await;
+    let mut door = Door::with(DoorLimits { connections: 1, write_timeout: SHORT, ..limits() }).await;
     let mut deaf = Client::connect(door.address).await;
     deaf.send(b"GET /large HTTP/1.1\r\nhost: localhost\r\n\r\n").await;
     let begun = Instant::now();
@@ -292,16 +312,17 @@ async fn a_client_that_does_not_read_loses_its_place() {
         assert!(begun.elapsed() < SOON, "the place is not given back");
         sleep(Duration::from_millis(10)).await;
     }
-    // One that reads, slowly, gets all of it.
+    assert_eq!(door.queued_ids(), ["next"]);
+}
+
+/// It is patient as long as there is progress: the whole takes many times what a pause may.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_client_that_reads_slowly_gets_all_of_it() {
+    let door = Door::with(DoorLimits { write_timeout: SHORT, ..limits() }).await;
     let mut slow = Client::connect(door.address).await;
-    while !slow.send(b"GET /large HTTP/1.1\r\nhost: localhost\r\n\r\n").await {
-        slow = Client::connect(door.address).await;
-    }
-    if let Some(answer) = slow.answer(false).await
-        && answer.status == 200
-    {
-        assert_eq!(answer.body.len(), LARGE);
-    }
+    slow.send(b"GET /large HTTP/1.1\r\nhost: localhost\r\n\r\n").await;
+    let answer = slow.answer_in_sips(LARGE / 16, SHORT / 3).await;
+    assert_eq!((answer.status, answer.body.len()), (200, LARGE));
 }
 
 #[tokio::test]

@@ -15,7 +15,6 @@ use tidegate::flow::Rate;
 use tidegate::job::{RouteId, RouteTable};
 use tidegate::spool::{Reader, Spool, SpoolSettings, Stored, Writer};
 use tidegate::telemetry::Metrics;
-use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
@@ -60,7 +59,7 @@ pub(crate) const LARGE: usize = 32 << 20;
 impl Door {
     pub(crate) async fn open(how: How) -> Self {
         let (directory, spool) = spool(how.max_bytes, how.min_free);
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let listener = door::listen("127.0.0.1:0".parse().unwrap()).unwrap();
         let address = listener.local_addr().unwrap();
         let (routes, routes_out) = watch::channel(table(&["chat"]));
         let (shedding, shedding_out) = watch::channel(Shedding::new());

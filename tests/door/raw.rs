@@ -92,6 +92,23 @@ impl Client {
         Some(answer)
     }
 
+    /// The next answer, with a pause whenever so many bytes were read.
+    pub(crate) async fn answer_in_sips(&mut self, sip: usize, pause: Duration) -> Answer {
+        let mut next = sip;
+        let mut received = 0;
+        while self.receive().await {
+            received = received.max(self.unread.len());
+            if received >= next {
+                next += sip;
+                tokio::time::sleep(pause).await;
+            }
+            if received >= 16 * sip {
+                break;
+            }
+        }
+        self.answer(false).await.expect("a head was read")
+    }
+
     /// Whether the door closes, or has closed, the connection without saying more.
     pub(crate) async fn is_closed(&mut self) -> bool {
         self.unread.is_empty() && !self.receive().await
