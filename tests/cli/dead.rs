@@ -94,7 +94,8 @@ async fn dead_letters_are_listed_shown_dropped_and_replayed_once_the_cause_is_me
 
     // Everything needs a word.
     assert_eq!(dead_now(&["drop"]).code, Some(64));
-    assert_eq!(said(&dead_now(&["drop", "--reason", "not_json"])), (Some(0), "2 dead letters dropped"));
+    let dropped = dead_now(&["drop", "--reason", "not_json"]);
+    assert_eq!(said(&dropped), (Some(0), "2 dead letters dropped"), "{}", dropped.err);
     assert_eq!(peer.depth("tidegate.dead").await, Some(4));
 
     // A part of a job stays that part.
