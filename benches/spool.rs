@@ -21,12 +21,14 @@ const PUTTERS: [usize; 3] = [1, 16, 64];
 const BODY: usize = 400;
 /// Strands that the jobs are spread over.
 const APPS: [&str; 8] = ["chat", "shop", "news", "mail", "game", "bank", "taxi", "post"];
+/// Jobs of the backlog that a crash leaves: some 300 MiB.
+const BACKLOG: u64 = 500_000;
 /// Jobs read at once, as the source does.
 const READ: usize = 1_000;
 
 /// Jobs of one iteration: enough to fill every putter's put some times, few enough to end soon where each waits for a sync.
 fn jobs_of(per_put: usize, putters: usize) -> u64 {
-    (per_put * putters).max(if per_put == 1 { putters * 32 } else { 20_000 }) as u64
+    (per_put * putters).max(if per_put == 1 { putters * 32 } else { 100_000 }) as u64
 }
 
 struct Bench {
@@ -34,7 +36,7 @@ struct Bench {
     writer: Writer,
     reader: Reader,
     ids: Arc<AtomicU64>,
-    _directory: TempDir,
+    directory: TempDir,
 }
 
 impl Bench {
@@ -44,7 +46,7 @@ impl Bench {
         let Spool { writer, reader } =
             Spool::open(&SpoolSettings { path, ..SpoolSettings::default() }).expect("the spool opens");
         let runtime = Runtime::new().expect("a runtime");
-        Self { runtime, writer, reader, ids: Arc::default(), _directory: directory }
+        Self { runtime, writer, reader, ids: Arc::default(), directory }
     }
 
     /// Has `jobs` put; the tasks are spawned, not waited for.
@@ -87,11 +89,9 @@ impl Bench {
         }
     }
 
-    /// Until nothing is owed any more: what is settled is settled on disk.
+    /// Until nothing is owed any more: a put that comes after what is settled is on disk when that is.
     fn rest(&self) {
-        let mut status = self.writer.status();
-        let empty = self.runtime.block_on(status.wait_for(|status| status.queued == 0));
-        drop(empty.expect("the writer lives"));
+        self.runtime.block_on(self.writer.put(Vec::new())).expect("it is taken");
     }
 }
 
@@ -171,5 +171,37 @@ fn jobs_in_and_out(criterion: &mut Criterion) {
     measure(criterion, "spool_in_and_out", Way::InAndOut);
 }
 
-criterion_group!(spool, jobs_in, jobs_in_and_out);
+/// What `kill -9` leaves of a spool with a backlog and jobs in hand, opened. The files are copied while the first spool has
+/// them open and is at rest.
+fn open_after_a_crash(criterion: &mut Criterion) {
+    let mut bench = Bench::new();
+    let tasks = bench.put(BACKLOG, 1_000, 4);
+    bench.wait(tasks);
+    let strands = bench.reader.strands().expect("the store can be read");
+    let in_hand = strands.iter().map(|strand| bench.reader.next(strand.id, READ, usize::MAX).expect("readable").len());
+    assert_eq!(in_hand.sum::<usize>(), READ * APPS.len());
+    let mut group = criterion.benchmark_group("spool_open_after_a_crash");
+    group.sample_size(10).warm_up_time(Duration::from_millis(300)).measurement_time(Duration::from_secs(2));
+    let bytes = fs::metadata(bench.directory.path().join("spool/spool.db")).expect("it is there").len();
+    group.throughput(Throughput::Bytes(bytes));
+    group.bench_function("backlog", |bencher| {
+        bencher.iter_custom(|iterations| (0..iterations).map(|_| open_copy(bench.directory.path())).sum());
+    });
+    group.finish();
+}
+
+fn open_copy(directory: &Path) -> Duration {
+    // A directory each time: the writer of the last one may still be closing its own.
+    let copy = TempDir::new_in(directory).expect("a directory");
+    for name in ["spool.db", "spool.db-wal", "handed"] {
+        fs::copy(directory.join("spool").join(name), copy.path().join(name)).expect("copied");
+    }
+    let start = Instant::now();
+    let spool = Spool::open(&SpoolSettings { path: copy.path().to_owned(), ..SpoolSettings::default() });
+    let spent = start.elapsed();
+    drop(spool.expect("the spool opens"));
+    spent
+}
+
+criterion_group!(spool, jobs_in, jobs_in_and_out, open_after_a_crash);
 criterion_main!(spool);

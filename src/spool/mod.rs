@@ -8,6 +8,66 @@
 //!
 //! Jobs wait in *strands*: one per lane, app and set of providers. Whoever reads chooses from which strand, so a job whose
 //! route is blocked is left where it is and holds back nobody else.
+//!
+//! # On disk
+//!
+//! A directory (0700) with `spool.db`, `lock` and `handed` (see `files`); the tables stand in `schema`. Format 1; a later one is
+//! refused in words, and `tests/data/spool_v1.db` is what every later version must still read. A job's key is
+//! `strand << 40 | sequence`, so the table's own tree keeps a strand together and in order. Retries that are due go into the
+//! lower half of the sequence, the strand's front, and are read before the backlog. Every record has a CRC-32 over its
+//! columns; one that is wrong, or holds what no record has, becomes the dead letter `corrupt_record`.
+//!
+//! # Invariants
+//!
+//! - *One writer.* A single thread gives out sequence numbers, ascending in each half of a strand, and commits them with the
+//!   strand's counters. `tidegate dead` writes `later` and `dead` only.
+//! - *Read once.* A job up to a counter that the reader saw is there or settled; what comes later lies beyond it. So cursors
+//!   that only go forward read no job twice and pass none over.
+//! - *Written, then answered.* A put is answered, a retry or dead letter is ready, after the commit that holds it was synced
+//!   (`synchronous=FULL`). What waits when a commit ends shares the next one.
+//! - *Kept before settled.* A job is deleted in no earlier commit than its retry or dead letter is written in.
+//! - *Bounded.* Puts are refused beyond `max_bytes` and below `min_free`. Retries and dead letters are not: they replace what
+//!   is there, so they pass the bound by what is in hand, once over, until it is settled. The log (`-wal`) counts as used
+//!   and is kept to 16 MiB or an eighth of `max_bytes`, but for one large transaction (32 MiB and a put).
+//! - *Never stuck.* What the store does not take is tried again: puts are refused meanwhile, all else is owed in memory,
+//!   where it is bounded by what is in hand.
+//!
+//! # What a crash leaves
+//!
+//! | it comes | then |
+//! | --- | --- |
+//! | before a commit is synced | nobody was answered; nothing of it is there, or all of it |
+//! | after the sync, before the answers | the jobs are there; a caller who says them again within the window is a duplicate |
+//! | with jobs in hand | they are read again; each has one crash more, if the process died (not if the power went) |
+//! | after settling, before its commit (20 ms at most, unless the store fails) | the last settled jobs come again |
+//! | between a retry's commit and its job's settling | both are there: that part may be sent twice |
+//! | while the log is carried over, or pages are given back | SQLite's log has it all |
+//!
+//! Tests kill a process 200 times (`kill -9`), take its power 60 times (what was not synced is lost, torn or kept write by
+//! write: `tests/spool_crash`, `tests/data/power_loss.c`), and fill its disk.
+//!
+//! # Measured
+//!
+//! `cargo bench --bench spool`, 25 November 2026: two shared cores of an AMD EPYC, a virtual disk that syncs in 0.36 ms, bodies
+//! of 400 bytes, ids that callers chose, eight strands, every put answered after its sync. Jobs a second; "busy": while
+//! others used both cores (load 5 to 7).
+//!
+//! | per put, putters | in | in and out | in and out, busy | CPU a job, in and out |
+//! | --- | --- | --- | --- | --- |
+//! | 1, 1 | 2,600 | | | 310 us |
+//! | 1, 16 | 17,900 | | 14,800 | 33 us |
+//! | 1, 64 | 51,000 | | 44,500 | 14 us |
+//! | 100, 1 | 89,000 | 106,000 | 41,800 | 8 to 10 us |
+//! | 100, 16 | 170,000 | 176,000 | 119,000 | 5 to 7 us |
+//! | 100, 64 | 227,000 | 183,000 | 115,000 | 6 us |
+//! | 1,000, 1 | 185,000 | 172,000 | 57,800 | 6 us |
+//! | 1,000, 16 | 208,000 | 162,000 | 116,000 | 6 us |
+//! | 1,000, 64 | 116,000 to 158,000 | 126,000 | 68,900 | 7 us |
+//!
+//! So SQLite carries 50,000 jobs a second in and out, with group commit, from 100 jobs a put on; one by one it takes
+//! some 64 callers at once, as each waits for its sync. Reading was of what had just been written, from memory; a deep backlog adds the disk's reads.
+//! After a crash a store of 241 MiB with 500,000 jobs, 8,000 of them in hand, opens in 0.28 s; that does not grow with the
+//! backlog but with the log (some MiB), the ids of the dedupe window (880,000 at most), and the jobs in hand.
 
 mod files;
 mod handle;

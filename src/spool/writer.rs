@@ -69,6 +69,8 @@ pub(super) struct Owed {
     /// Dead letters dropped so far, as there were too many.
     dropped: u64,
     reported: Option<Instant>,
+    /// Whether something was committed since.
+    unreported: bool,
     /// When the file was last looked at, and whether a step was taken then.
     shrunk: Option<(Instant, bool)>,
 }
@@ -98,7 +100,9 @@ impl Desk {
         }
         let due = self.owed.due.map_or(LOOK_EVERY, |due| due.since(UnixMillis::now()));
         let shrinks = self.owed.shrunk.is_some_and(|(_, more)| more);
-        now + due.min(if shrinks { SHRINK_EVERY } else { LOOK_EVERY })
+        let look = if shrinks { SHRINK_EVERY } else { LOOK_EVERY };
+        let report = if self.owed.unreported { REPORT_EVERY } else { LOOK_EVERY };
+        now + due.min(look).min(report)
     }
 
     /// Writes what is to be written.
@@ -150,6 +154,7 @@ impl Desk {
                 self.owed.forget = forgotten.or(self.owed.forget.filter(|_| done.remembers));
                 self.owed.due = done.due;
                 self.owed.dropped += done.dropped;
+                self.owed.unreported = true;
                 self.mended();
                 answer(batch, done.answers);
                 if done.arrived {
@@ -250,7 +255,7 @@ impl Desk {
         if !(due || mended) {
             return;
         }
-        self.owed.reported = Some(now);
+        (self.owed.reported, self.owed.unreported) = (Some(now), false);
         let Ok(figures) = self.figures() else { return };
         self.status.send_if_modified(|status| {
             let failing = status.failing.take().filter(|_| failing);

@@ -15,6 +15,8 @@ enum Step {
     Settle(usize),
     /// Has the nth in hand come again at once, and settles it.
     Again(usize),
+    /// Has the nth in hand come again in an hour, and settles it.
+    Later(usize),
     /// Makes the nth in hand a dead letter, and settles it.
     Dead(usize),
     Crash,
@@ -27,6 +29,7 @@ fn step() -> impl Strategy<Value = Step> {
         4 => (1usize..10).prop_map(Step::Read),
         5 => (0usize..20).prop_map(Step::Settle),
         2 => (0usize..20).prop_map(Step::Again),
+        1 => (0usize..20).prop_map(Step::Later),
         1 => (0usize..20).prop_map(Step::Dead),
         1 => Just(Step::Crash),
         1 => Just(Step::Close),
@@ -43,6 +46,7 @@ struct Model {
     back: BTreeMap<&'static str, Vec<String>>,
     in_hand: Vec<(Key, String)>,
     dead: usize,
+    later: usize,
 }
 
 impl Model {
@@ -74,6 +78,7 @@ async fn play(steps: Vec<Step>) {
             Step::Read(count) => read(&mut model, &mut spool, count),
             Step::Settle(nth) => settle(&mut model, &spool, nth),
             Step::Again(nth) => again(&mut model, &mut spool, nth).await,
+            Step::Later(nth) => put_off(&mut model, &spool, nth).await,
             Step::Dead(nth) => bury(&mut model, &spool, nth).await,
             Step::Crash => {
                 // What was settled is settled: a commit follows of itself, but a crash may come before it.
@@ -97,11 +102,11 @@ async fn play(steps: Vec<Step>) {
     model.in_hand.clear();
     read(&mut model, &mut spool, usize::MAX);
     assert!(APPS.iter().all(|app| model.queue(app).is_empty()), "everything is read in the end");
-    let queued = model.in_hand.len() as u64;
+    let counts = (model.in_hand.len() as u64, model.dead as u64, model.later as u64);
     let mut status = spool.writer.status();
-    let status = status.wait_for(|status| status.queued == queued && status.dead == model.dead as u64);
+    let status = status.wait_for(|status| (status.queued, status.dead, status.later) == counts);
     let found = tokio::time::timeout(Duration::from_secs(10), status).await;
-    assert!(found.is_ok(), "{queued} queued, {} dead; {:?}", model.dead, spool.writer.status().borrow());
+    assert!(found.is_ok(), "{counts:?}; {:?}", spool.writer.status().borrow());
 }
 
 /// Waits for a commit that follows everything said so far.
@@ -148,6 +153,17 @@ async fn again(model: &mut Model, spool: &mut Spool, nth: usize) {
     let app = APPS.into_iter().find(|app| id.starts_with(app)).expect("an app of ours");
     model.front.entry(app).or_default().push(id);
     arrivals.changed().await.expect("the retry arrives");
+}
+
+async fn put_off(model: &mut Model, spool: &Spool, nth: usize) {
+    if nth < model.in_hand.len() {
+        let (key, id) = model.in_hand.remove(nth);
+        let due = UnixMillis(UnixMillis::now().0 + 3_600_000);
+        spool.writer.again(Again { of: key, targets: vec![1], attempts: 2, due }).await;
+        spool.writer.settle(vec![key]);
+        model.remove(&id);
+        model.later += 1;
+    }
 }
 
 async fn bury(model: &mut Model, spool: &Spool, nth: usize) {
