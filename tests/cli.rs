@@ -13,6 +13,12 @@ mod offline;
 #[path = "cli/enqueue.rs"]
 mod enqueue;
 
+#[path = "cli/enqueue_http.rs"]
+mod enqueue_http;
+
+#[path = "cli/dead.rs"]
+mod dead;
+
 #[path = "cli/simulate.rs"]
 mod simulate;
 

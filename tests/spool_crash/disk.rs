@@ -10,10 +10,10 @@ use std::process::Command;
 /// Bytes that a disk writes wholly or not at all.
 const SECTOR: usize = 512;
 
-/// Compiles the shim; it is a library.
-pub(crate) fn build(directory: &Path) -> PathBuf {
-    let source = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/data/power_loss.c");
-    let library = directory.join("power_loss.so");
+/// Compiles a shim of `tests/data`; it is a library to be preloaded.
+pub(crate) fn build(name: &str, directory: &Path) -> PathBuf {
+    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data").join(name).with_extension("c");
+    let library = directory.join(name).with_extension("so");
     let built = Command::new("cc").args(["-shared", "-fPIC", "-O1", "-Wall", "-o"]).arg(&library).arg(source).status();
     assert!(built.unwrap().success(), "the C compiler, `cc`, is needed");
     library

@@ -138,12 +138,12 @@ impl Life<'_> {
     }
 }
 
-fn job(id: &str, body: usize) -> NewJob {
+pub(crate) fn job(id: &str, body: usize) -> NewJob {
     NewJob {
         id: id.into(),
         named: true,
         app: APPS[body % APPS.len()].into(),
-        lane: Lane::ALL[body % Lane::ALL.len()],
+        lane: Lane::ALL[body / APPS.len() % Lane::ALL.len()],
         providers: Providers::default().with(Provider::Apns),
         pushes: 2,
         accepted_at: UnixMillis::now(),

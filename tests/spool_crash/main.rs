@@ -4,6 +4,7 @@
 #![expect(clippy::unwrap_used, reason = "a test that can't go on shall fail")]
 
 mod disk;
+mod full;
 mod ledger;
 mod life;
 
@@ -104,7 +105,7 @@ fn after_kill_9_at_any_moment_everything_acknowledged_is_there_and_nothing_settl
 fn lose_power(rounds: usize, syncs: bool) -> Result<Ledger, String> {
     let mut random = fastrand::Rng::with_seed(seed());
     let (_directory, path) = on_disk();
-    let shim = disk::build(&path);
+    let shim = disk::build("power_loss", &path);
     let spool = path.join("spool");
     let mut ledger = Ledger::default();
     for nth in 0..rounds {
@@ -129,7 +130,20 @@ fn after_a_loss_of_power_everything_acknowledged_is_there_and_the_store_is_whole
     assert!(ledger.promises() > 500, "too little happened: {}", ledger.promises());
 }
 
-/// Else the test above would prove nothing.
+#[test]
+fn a_full_disk_refuses_and_what_was_promised_is_kept_until_there_is_room() {
+    if let (Ok(spool), Ok(full)) = (std::env::var(life::SPOOL), std::env::var(full::FULL)) {
+        return full::live(Path::new(&spool), Path::new(&full));
+    }
+    let (_directory, path) = on_disk();
+    let mut command = Command::new(std::env::current_exe().unwrap());
+    command.args(["--exact", "a_full_disk_refuses_and_what_was_promised_is_kept_until_there_is_room", "--nocapture"]);
+    command.env("LD_PRELOAD", disk::build("disk_full", &path)).env("DISK_FULL_DIRECTORY", path.join("spool"));
+    command.env(life::SPOOL, path.join("spool")).env(full::FULL, path.join("is_full"));
+    assert!(command.status().unwrap().success());
+}
+
+/// Else the test of a loss of power would prove nothing.
 #[test]
 fn were_syncs_to_do_nothing_the_loss_would_be_seen() {
     assert!(lose_power(20, false).is_err());

@@ -15,8 +15,12 @@ const AHEAD: usize = 64;
 pub(super) struct Letter {
     pub(super) line: usize,
     pub(super) id: String,
+    /// Whether the id stands in the body.
+    pub(super) named: bool,
     pub(super) app: String,
     pub(super) lane: Lane,
+    /// Whether the lane stands in the body.
+    pub(super) laned: bool,
     pub(super) body: Bytes,
 }
 
@@ -101,12 +105,15 @@ impl<R: BufRead> Iterator for Lines<R> {
 }
 
 fn letter(line: usize, body: Vec<u8>, lane: Lane) -> Line {
-    match job::decode(&body, Defaults::default()) {
+    let ours = uuid::Uuid::now_v7().to_string();
+    match job::decode(&body, Defaults { id: Some(&ours), app: None }) {
         Ok(job) => Line::Job(Letter {
             line,
+            named: *job.id != ours,
             id: job.id.into(),
             app: job.app.into(),
             lane: job.priority.unwrap_or(lane),
+            laned: job.priority.is_some(),
             body: body.into(),
         }),
         Err(bad) => Line::Bad(line, bad),

@@ -22,6 +22,8 @@
 //! default since. A look must not do that, so what was delivered [`RENEW_AT`] times is put in anew instead.
 
 mod letter;
+#[cfg(test)]
+mod tests;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -127,7 +129,7 @@ pub struct DeadLetters {
     moving: FuturesUnordered<Moving>,
     held: u64,
     held_since: Option<Instant>,
-    /// The last tag given out: giving back means all up to it.
+    /// The last tag that is held: giving back means all up to it. The broker knows no tag that was acked.
     last: u64,
     acked: bool,
     tally: Replayed,
@@ -206,7 +208,6 @@ impl DeadLetters {
                 self.ahead = 1;
             }
             self.out += 1;
-            self.last = delivery.delivery_tag;
             let (key, body) = (delivery.routing_key.as_str(), Bytes::from(delivery.data));
             return Ok(Some(DeadLetter::read(delivery.properties, key, body, delivery.delivery_tag)));
         }
@@ -246,7 +247,7 @@ impl DeadLetters {
     pub async fn keep(&mut self, letter: DeadLetter) -> Result<(), DeadError> {
         self.out -= 1;
         if letter.deliveries < RENEW_AT && self.held < MAX_HELD {
-            self.hold();
+            self.hold(letter.tag);
             return Ok(());
         }
         let (tag, publisher) = (letter.tag, self.publisher.clone());
@@ -280,8 +281,7 @@ impl DeadLetters {
         // What was asked for and not given out is given back, too.
         while let Some(taken) = self.taking.next().await {
             if let Some(message) = taken? {
-                self.last = message.delivery.delivery_tag;
-                self.hold();
+                self.hold(message.delivery.delivery_tag);
             }
         }
         self.give_back().await?;
@@ -351,14 +351,15 @@ impl DeadLetters {
                     self.tally.refused += 1;
                     self.tally.why = Some(error.to_string());
                 }
-                self.hold();
+                self.hold(tag);
                 Ok(())
             }
         }
     }
 
-    fn hold(&mut self) {
+    fn hold(&mut self, tag: u64) {
         self.held += 1;
+        self.last = self.last.max(tag);
         self.held_since.get_or_insert_with(Instant::now);
     }
 
