@@ -74,7 +74,9 @@ fn a_life_that_ends_well() {
         // Now and then it ends well, and another one begins; until it is killed.
         let seed: u64 = seed.parse().unwrap();
         let mut say = life::to_stdout();
-        (0..).for_each(|nth| life::live(Path::new(&spool), seed.wrapping_add(nth), 50, &mut say));
+        for nth in 0.. {
+            life::live(Path::new(&spool), seed.wrapping_add(nth), 50, &mut say);
+        }
     }
     let (_directory, path) = on_disk();
     let mut said = String::new();

@@ -16,6 +16,7 @@ use crate::spool::SpoolSettings;
 pub(super) const INTERRUPTED: &str = "interrupted";
 
 /// The place.
+#[expect(clippy::large_enum_variant, reason = "there is one of it")]
 pub(super) enum Place {
     /// A spool in a directory that goes with this.
     Spool(TempDir),
