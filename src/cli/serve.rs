@@ -75,8 +75,12 @@ async fn serve(path: PathBuf, loaded: Loaded) -> Exit {
     let reloader = Reloader::new(path, loaded);
     let ended = run(pipeline, reloader, &mut signals).await;
     stop.cancel();
-    // Answers on their way still arrive; it has a deadline of its own.
-    let _ = door.await;
+    // Answers on their way still arrive, by a deadline of the door's own; unless somebody is in a hurry.
+    if matches!(ended, Exit::Done) {
+        let _ = door.await;
+    } else {
+        door.abort();
+    }
     ended
 }
 

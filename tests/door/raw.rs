@@ -92,19 +92,13 @@ impl Client {
         Some(answer)
     }
 
-    /// The next answer, with a pause whenever so many bytes were read.
-    pub(crate) async fn answer_in_sips(&mut self, sip: usize, pause: Duration) -> Answer {
-        let mut next = sip;
-        let mut received = 0;
-        while self.receive().await {
-            received = received.max(self.unread.len());
-            if received >= next {
-                next += sip;
-                tokio::time::sleep(pause).await;
-            }
-            if received >= 16 * sip {
-                break;
-            }
+    /// The next answer, read in so many parts of this size with a pause after each.
+    pub(crate) async fn answer_in_sips(&mut self, sips: usize, sip: usize, pause: Duration) -> Answer {
+        let mut part = vec![0; sip];
+        for _ in 0..sips {
+            self.stream.read_exact(&mut part).await.expect("the answer goes on");
+            self.unread.extend(&part);
+            tokio::time::sleep(pause).await;
         }
         self.answer(false).await.expect("a head was read")
     }
