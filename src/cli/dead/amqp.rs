@@ -13,8 +13,11 @@ use crate::cli::source::Source;
 use crate::flow::{Pace, Rate};
 use crate::source::amqp::{AmqpSettings, DeadError, DeadLetter, DeadLetters};
 
-/// Letters asked for at once where nothing makes the walk wait.
-const FAST: usize = 32;
+/// Letters taken before they are wanted where nothing makes the walk wait.
+const FAST: u16 = u16::MAX;
+
+/// Seconds that a letter may wait for its turn: RabbitMQ gives a consumer 30 minutes.
+const TURN: f64 = 300.0;
 
 pub(super) async fn list(settings: &AmqpSettings, filter: &Filter, limit: u64, scan: u64) -> Result<Listed, DeadError> {
     // Without a filter it is known how many will be listed, and no more are taken.
@@ -61,8 +64,8 @@ pub(super) async fn replay(
 ) -> Told<Exit> {
     let lost = |error| fail(Exit::Unavailable, error);
     let mut pace = Pace::new(rate, Rate::default_burst(rate), Instant::now());
-    // What is taken waits for its turn: no more than a second's worth. Truncated on purpose.
-    let ahead = rate.map_or(FAST, |rate| rate.per_second() as usize);
+    // Truncated on purpose, and kept in range.
+    let ahead = rate.map_or(FAST, |rate| (rate.per_second() * TURN) as u16);
     let mut walk = DeadLetters::open(settings, u64::MAX, ahead).await.map_err(lost)?;
     let (bar, stop) = (progress(walk.there()), stop(signals));
     let walked = replay_all(&mut walk, filter, &mut pace, &bar, &stop).await;
