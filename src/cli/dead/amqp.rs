@@ -33,7 +33,7 @@ pub(super) async fn list(settings: &AmqpSettings, filter: &Filter, limit: u64, s
         }
         walk.keep(letter).await?;
     }
-    let there = walk.there();
+    let there = walk.found();
     walk.close().await?;
     let more = (seen < there).then(|| {
         let flag = if rows.len() as u64 == limit { "--limit" } else { "--scan" };
@@ -67,7 +67,7 @@ pub(super) async fn replay(
     // Truncated on purpose, and kept in range.
     let ahead = rate.map_or(FAST, |rate| (rate.per_second() * TURN) as u16);
     let mut walk = DeadLetters::open(settings, u64::MAX, ahead).await.map_err(lost)?;
-    let (bar, stop) = (progress(walk.there()), stop(signals));
+    let (bar, stop) = (progress(walk.found()), stop(signals));
     let walked = replay_all(&mut walk, filter, &mut pace, &bar, &stop).await;
     bar.finish_and_clear();
     let tally = match walked {
@@ -117,7 +117,7 @@ async fn replay_all(
 pub(super) async fn drop(settings: &AmqpSettings, filter: &Filter, signals: Signals) -> Told<Exit> {
     let lost = |error| fail(Exit::Unavailable, error);
     let mut walk = DeadLetters::open(settings, u64::MAX, FAST).await.map_err(lost)?;
-    let (bar, stop) = (progress(walk.there()), stop(signals));
+    let (bar, stop) = (progress(walk.found()), stop(signals));
     let mut dropped = 0_u64;
     while !stop.is_cancelled()
         && let Some(letter) = walk.next().await.map_err(lost)?

@@ -37,7 +37,6 @@ pub(super) struct Places {
 }
 
 /// One of the two.
-#[expect(clippy::large_enum_variant, reason = "there is one of it")]
 pub(super) enum One {
     Spool(PathBuf),
     Amqp(AmqpSettings),

@@ -47,7 +47,6 @@ pub(super) struct Door {
 }
 
 /// Where they go.
-#[expect(clippy::large_enum_variant, reason = "there is one of it")]
 pub(super) enum To {
     Door(Door),
     Broker(AmqpSettings),

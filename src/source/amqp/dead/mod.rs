@@ -21,6 +21,7 @@
 //! RabbitMQ 4.3, by a lost connection always), and throws it away beyond its delivery limit: none before RabbitMQ 4.0, 20 by
 //! default since. A look must not do that, so what was delivered [five times](BOUNDS) is put in anew instead.
 
+mod error;
 mod letter;
 mod taker;
 #[cfg(test)]
@@ -39,12 +40,14 @@ use lapin::types::FieldTable;
 use lapin::{Channel, Connection};
 use tokio_util::sync::CancellationToken;
 
+pub use error::DeadError;
+use error::no_queue;
 pub use letter::DeadLetter;
 use taker::Taker;
 
 use super::names::{Names, RETRY_LEVELS};
 use super::publish::{Message, PublishError, Publisher};
-use super::{AmqpSettings, ConnectError, connect, letters};
+use super::{AmqpSettings, connect, letters};
 use crate::job::{Lane, UnixMillis};
 
 /// Letters on their way to where they shall be, at once: published, not yet acked here.
@@ -75,35 +78,6 @@ const BOUNDS: Bounds = Bounds { held: 100_000, deliveries: 5, hold: Duration::fr
 /// How long a quorum queue may take to write acks that its channel has read already (see `consume/wire.rs`).
 const ACKS_SETTLE: Duration = Duration::from_millis(500);
 
-/// Why dead letters can't be walked through, or no further. What was not confirmed is in the queue still.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum DeadError {
-    /// There is no connection.
-    Connect(ConnectError),
-    /// There is no such queue, or the user may not read it.
-    Queue(String),
-    /// The connection was lost on the way.
-    Lost(String),
-}
-
-impl std::fmt::Display for DeadError {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            Self::Connect(error) => error.fmt(f),
-            Self::Queue(text) => f.write_str(text),
-            Self::Lost(text) => write!(f, "the connection was lost: {text}"),
-        }
-    }
-}
-
-impl std::error::Error for DeadError {}
-
-impl From<lapin::Error> for DeadError {
-    fn from(error: lapin::Error) -> Self {
-        Self::Lost(error.to_string())
-    }
-}
-
 /// What became of the letters that were to be replayed.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Replayed {
@@ -132,7 +106,7 @@ pub struct DeadLetters {
     names: Names,
     bounds: Bounds,
     /// Letters that were there at first.
-    first: u64,
+    found: u64,
     /// The same, and those put in anew.
     there: u64,
     /// How many letters more may be taken.
@@ -175,7 +149,7 @@ impl DeadLetters {
             close,
             names,
             bounds: BOUNDS,
-            first: there,
+            found: there,
             there,
             left: there.min(most),
             taker,
@@ -191,8 +165,8 @@ impl DeadLetters {
 
     /// How many letters were there when the walk began.
     #[must_use]
-    pub fn there(&self) -> u64 {
-        self.first
+    pub fn found(&self) -> u64 {
+        self.found
     }
 
     /// What became of replayed letters so far.
@@ -424,13 +398,4 @@ impl DeadLetters {
         }
         Ok(())
     }
-}
-
-fn no_queue(names: &Names, error: &lapin::Error) -> DeadError {
-    let (queue, said) = (names.dead(), error.to_string());
-    DeadError::Queue(if said.contains("NOT_FOUND") {
-        format!("there is no queue {queue:?} at this broker; `tidegate serve` declares it. Is the prefix right?")
-    } else {
-        format!("queue {queue:?} can't be read: {said}")
-    })
 }
