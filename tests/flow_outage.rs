@@ -19,8 +19,8 @@ use tidegate::job::{
     Acknowledger, Defaults, Envelope, Lane, Origin, Provider, Push, Receipt, RouteId, SourceName, UnixMillis, decode,
 };
 use tidegate::outcome::{OutcomeKind, Resolution};
-use tidegate::provider::apns::{Apns, ApnsSettings};
-use tidegate::provider::http2::{Pool, PoolOptions};
+use tidegate::provider::apns::ApnsSettings;
+use tidegate::provider::{Client, ProviderSettings};
 use tidegate::simulator::{
     self, DeadTokens, Faults, GoAway, Latency, ServerError, Simulator, SimulatorSettings, TOPIC, Window,
 };
@@ -89,8 +89,8 @@ impl Bench {
     fn start(simulator: &Simulator) -> Self {
         let endpoint = simulator.endpoint(Provider::Apns);
         let credential = simulator.apns_credential();
-        let protocol =
-            Apns::new(&ApnsSettings { endpoint: endpoint.clone(), topic: TOPIC.into(), credential }).unwrap();
+        let apns = ProviderSettings::Apns(ApnsSettings { endpoint, topic: TOPIC.into(), credential });
+        let client = Client::start(&apns, &CancellationToken::new()).expect("a good credential");
         let settings = RouteSettings {
             rate: Some(Rate { cells: RATE.try_into().unwrap(), per: Duration::from_secs(1) }),
             burst: RATE / 10,
@@ -102,15 +102,14 @@ impl Bench {
             max_dead_percent: 50,
             default_ttl: Duration::from_secs(3_600),
         };
-        let pool = Pool::new(&endpoint, protocol.tls(), PoolOptions::apns(4, settings.request_timeout)).unwrap();
         let (outlet, inlet) = link(Arc::new(Notify::new()));
         let (sender, resolutions) = mpsc::channel(64);
         let (status_in, status) = watch::channel(RouteStatus::default());
         let delivery = Delivery {
             label: RouteLabel { app: "chat".into(), provider: Provider::Apns },
             orders: watch::channel(RouteOrders::new(settings)).1,
-            protocol: Arc::new(protocol),
-            pool,
+            client: watch::channel(client).1,
+            removed: CancellationToken::new(),
             inlet,
             resolutions: sender,
             status: status_in,

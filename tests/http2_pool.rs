@@ -178,6 +178,30 @@ async fn connections_are_opened_one_at_a_time_up_to_the_maximum() {
     assert!(server.peers.try_recv().is_err(), "three and no more");
 }
 
+/// A changed limit drops no connection: with fewer allowed, the youngest takes nothing new and ends when it is empty.
+#[tokio::test]
+async fn other_limits_of_a_running_pool_hold_at_once_and_drop_nothing() {
+    let mut options = options();
+    (options.max_connections, options.request_timeout) = (1, PATIENCE);
+    let (mut server, mut pool) = serve(MANUAL, options).await;
+    let mut first = open_and_prove(&mut pool, &mut server).await;
+    pool.grow(usize::MAX);
+    assert!(!pool.status().connecting, "one is allowed");
+    pool.set_limits(2, PATIENCE);
+    let mut second = open(&mut pool, &mut server).await;
+    let waiting = send(&mut pool);
+    let stream = first.request().await;
+
+    pool.set_limits(1, Duration::from_millis(50));
+    assert_eq!(pool.status().open, 1);
+    while second.event().await != Event::Closed {}
+    let brief = failure(in_time(send(&mut pool)).await);
+    assert_eq!(brief.kind, FailureKind::Timeout, "what is sent from now on waits no longer");
+    first.answer(stream, 200, b"");
+    assert_eq!(in_time(waiting).await.result.expect("what was sent before waits as long as it did").status, 200);
+    assert_eq!(pool.status().open, 1, "the older one stays");
+}
+
 /// Waits until `proven` connections are, then gives all attempts up.
 async fn until_answered(pool: &mut Pool, attempt: Attempt, fillers: Vec<Attempt>, proven: usize) {
     let mut all: FuturesUnordered<_> = fillers.into_iter().chain([attempt]).collect();

@@ -100,10 +100,10 @@ async fn live_limits_are_obeyed_at_once_and_nothing_is_lost_or_doubled() {
     is_kept(&world, 200.0, Duration::from_secs(1)).await;
 
     // Reloaded with another rate, and something that has to wait.
-    world.config_with("", "", "rate = \"150/s\"\nconnections = 3");
+    world.config_with("[limits]\nmemory = \"300MiB\"", "", "rate = \"150/s\"\nconnections = 3");
     served.hang_up();
     rate_is(&served, 150.0).await;
-    logged(&served, &["needs a restart: apps.chat.apns.connections, apps.chat.fcm.connections;"]).await;
+    logged(&served, &["needs a restart: limits.memory;"]).await;
     is_kept(&world, 150.0, Duration::from_secs(1)).await;
 
     // A broken file changes nothing.

@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::Json;
 use axum::Router;
@@ -12,7 +13,6 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::{any, get, patch};
 use secrecy::SecretString;
 use serde_json::json;
-use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
 use super::patch as change;
@@ -59,7 +59,7 @@ pub async fn serve(
         return Err(AdminError::Unguarded(settings.listen));
     }
     let bind = |error| AdminError::Bind(settings.listen, error);
-    let listener = TcpListener::bind(settings.listen).await.map_err(bind)?;
+    let listener = crate::door::listen(settings.listen).map_err(bind)?;
     let address = listener.local_addr().map_err(bind)?;
     let limits = DoorLimits::default();
     let jobs = match intake {
@@ -75,7 +75,8 @@ pub async fn serve(
             metrics: Arc::clone(&view.metrics),
         }),
     };
-    let router = router(view, Steered { steering, listen: address }, settings.tokens.clone(), jobs);
+    let steered = Steered { steering, listen: address, patience: limits.body_pause };
+    let router = router(view, steered, settings.tokens.clone(), jobs);
     Ok((address, tokio::spawn(crate::door::serve(listener, router, limits, stop))))
 }
 
@@ -84,6 +85,8 @@ pub async fn serve(
 struct Steered {
     steering: Steering,
     listen: SocketAddr,
+    /// How long the body may take.
+    patience: Duration,
 }
 
 fn router(view: View, steered: Steered, tokens: Vec<SecretString>, jobs: Router) -> Router {
@@ -157,7 +160,12 @@ async fn try_change_route(
         let title = format!("the body is larger than {} bytes", change::LARGEST);
         Problem::new(StatusCode::PAYLOAD_TOO_LARGE, title, "send only what shall change")
     };
-    let body = axum::body::to_bytes(request.into_body(), change::LARGEST).await.map_err(too_large)?;
+    let body = axum::body::to_bytes(request.into_body(), change::LARGEST);
+    let too_slow = |_| {
+        let title = format!("the body did not come within {} s", steered.patience.as_secs());
+        Problem::new(StatusCode::REQUEST_TIMEOUT, title, "send all of it at once")
+    };
+    let body = tokio::time::timeout(steered.patience, body).await.map_err(too_slow)?.map_err(too_large)?;
     let patch = change::read(&body)?;
     match steered.steering.patch(app, provider, &patch) {
         Ok(orders) => {

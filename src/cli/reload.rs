@@ -1,19 +1,21 @@
 //! Takes on a changed configuration while the pipeline runs.
 //!
-//! Limits and lanes hold at once. What can't be changed in a running pipeline is named and left as it is; a bad file
-//! changes nothing. The file is looked at every few seconds, besides SIGHUP; a change counts once the file has been the
-//! same at two looks in a row, so that a half-written one is not taken for meant.
+//! Limits, lanes, apps, routes and credentials hold at once. What can't be changed in a running pipeline is named and left
+//! as it is; a bad file changes nothing. The file is looked at every few seconds, and so are those that it names (keys,
+//! certificates, secrets), besides SIGHUP; a change counts once they have been the same at two looks in a row, so that a
+//! half-written one is not taken for meant.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use ring::digest::{Digest, SHA256, digest};
+use ring::digest::{Context, SHA256};
 use tokio::time::{Interval, MissedTickBehavior, interval};
 
-use crate::config::{self, Loaded};
-use crate::pipeline::Steering;
+use crate::config::{self, Loaded, Problems};
+use crate::pipeline::{NotReloaded, Pipeline, Reloaded};
+use crate::telemetry::RouteLabel;
 
-/// How often the file is looked at: soon enough for a person who waits, and nothing beside what else is done.
+/// How often the files are looked at: soon enough for a person who waits, and nothing beside what else is done.
 const LOOK: Duration = Duration::from_secs(5);
 
 /// Loads the configuration again.
@@ -22,11 +24,12 @@ pub(super) struct Reloader {
     /// What the pipeline was built from.
     started: Loaded,
     drain_timeout: Duration,
-    steering: Steering,
+    /// The files that the configuration in force names.
+    named: Vec<PathBuf>,
     look: Interval,
-    /// What the file held when it was loaded last, for good or ill.
+    /// What the files held when they were loaded last, for good or ill; `None`: that shall be done again.
     loaded: Option<Contents>,
-    /// What it held at the last look.
+    /// What they held at the last look.
     seen: Option<Contents>,
 }
 
@@ -35,12 +38,13 @@ struct Contents(Vec<u8>);
 
 impl Reloader {
     /// For a pipeline that was built from `started`, which was read from `path`.
-    pub(super) fn new(path: PathBuf, started: Loaded, steering: Steering) -> Self {
+    pub(super) fn new(path: PathBuf, started: Loaded) -> Self {
         let mut look = interval(LOOK);
         look.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let drain_timeout = started.settings.limits.drain_timeout;
-        let loaded = contents(&path);
-        Self { path, started, drain_timeout, steering, look, seen: loaded.clone(), loaded }
+        let named = files(&started);
+        let loaded = contents(&path, &named);
+        Self { path, started, drain_timeout, named, look, seen: loaded.clone(), loaded }
     }
 
     /// How long a drain may take, as last configured.
@@ -48,12 +52,12 @@ impl Reloader {
         self.drain_timeout
     }
 
-    /// Waits until the file holds something else than when it was loaded last, and is no longer being written.
+    /// Waits until the files hold something else than when they were loaded last, and are no longer being written.
     /// Cancel-safe.
     pub(super) async fn file_changed(&mut self) {
         loop {
             self.look.tick().await;
-            let now = contents(&self.path);
+            let now = contents(&self.path, &self.named);
             let settled = now == self.seen;
             self.seen = now;
             if settled && self.seen.is_some() && self.seen != self.loaded {
@@ -62,10 +66,23 @@ impl Reloader {
         }
     }
 
+    /// Reads the configuration. What it and the files it names hold is noted before they are read: if one changes meanwhile,
+    /// that is seen at the next look.
+    fn load(&mut self) -> Result<Loaded, Problems> {
+        self.loaded = contents(&self.path, &self.named);
+        let mut new = config::load(&self.path, std::env::vars())?;
+        if files(&new) != self.named {
+            let named = files(&new);
+            self.loaded = contents(&self.path, &named);
+            new = config::load(&self.path, std::env::vars())?;
+            self.named = named;
+        }
+        Ok(new)
+    }
+
     /// Loads the configuration again, and gives the pipeline what it can take on.
-    pub(super) fn reload(&mut self, why: &str) {
-        self.loaded = contents(&self.path);
-        let new = match config::load(&self.path, std::env::vars()) {
+    pub(super) fn reload(&mut self, pipeline: &mut Pipeline, why: &str) {
+        let new = match self.load() {
             Ok(new) => new,
             Err(problems) => {
                 tracing::error!(why, %problems, "the configuration was not reloaded: it is bad; the old one stays");
@@ -75,9 +92,26 @@ impl Reloader {
         for warning in &new.warnings {
             tracing::warn!(%warning, "the reloaded configuration");
         }
-        self.steering.reload(&new.settings);
+        let reloaded = match pipeline.reload(&new.settings) {
+            Ok(reloaded) => reloaded,
+            Err(error) => {
+                tracing::error!(why, %error, "the configuration was not reloaded; the old one stays");
+                if error == NotReloaded::Busy {
+                    self.loaded = None;
+                }
+                return;
+            }
+        };
         self.drain_timeout = new.settings.limits.drain_timeout;
-        tracing::info!(why, "the configuration was reloaded: its limits and lanes hold, patches and pauses are over");
+        let Reloaded { added, removed, renewed } = &reloaded;
+        let (added, removed, renewed) = (list(added), list(removed), list(renewed));
+        tracing::info!(
+            why,
+            added,
+            removed,
+            renewed,
+            "the configuration was reloaded: its limits, lanes, apps and credentials hold, patches and pauses are over"
+        );
         let keys = config::needs_restart(&self.started, &new);
         if !keys.is_empty() {
             tracing::warn!("needs a restart: {}; left as it was until then", keys.join(", "));
@@ -85,11 +119,31 @@ impl Reloader {
     }
 }
 
-/// `None`: there is no such file, or it is none.
-fn contents(path: &Path) -> Option<Contents> {
-    if !std::fs::metadata(path).ok()?.is_file() {
-        return None;
+fn files(loaded: &Loaded) -> Vec<PathBuf> {
+    loaded.files().map(Path::to_owned).collect()
+}
+
+fn list(routes: &[RouteLabel]) -> Option<String> {
+    let routes: Vec<String> = routes.iter().map(ToString::to_string).collect();
+    (!routes.is_empty()).then(|| routes.join(", "))
+}
+
+/// Of the configuration and of the files that it names, those included that are not there. `None`: there is no such
+/// configuration, or it is no file.
+fn contents(path: &Path, named: &[PathBuf]) -> Option<Contents> {
+    let mut all = Context::new(&SHA256);
+    all.update(&read(path)?);
+    for file in named {
+        let text = read(file).unwrap_or_default();
+        all.update(&(text.len() as u64).to_le_bytes());
+        all.update(&text);
     }
-    let digest: Digest = digest(&SHA256, &std::fs::read(path).ok()?);
-    Some(Contents(digest.as_ref().to_vec()))
+    Some(Contents(all.finish().as_ref().to_vec()))
+}
+
+/// A file, whole; `None` where there is none.
+fn read(path: &Path) -> Option<Vec<u8>> {
+    // Asked before it is opened: opening a named pipe would wait for its writer.
+    std::fs::metadata(path).ok().filter(std::fs::Metadata::is_file)?;
+    std::fs::read(path).ok()
 }

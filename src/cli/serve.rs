@@ -17,7 +17,7 @@ use crate::telemetry;
 pub(super) const DEFAULT_CONFIG: &str = "config/tidegate.toml";
 
 /// Run the pipeline. SIGTERM and SIGINT drain it; a second one ends it at once, losing nothing. SIGHUP, or a change of
-/// the file, loads the configuration again.
+/// the file or of a file that it names, loads the configuration again.
 #[derive(Debug, Args)]
 #[command(after_help = "Example:\n  tidegate serve --config /etc/tidegate/tidegate.toml")]
 pub(super) struct Serve {
@@ -72,10 +72,11 @@ async fn serve(path: PathBuf, loaded: Loaded) -> Exit {
             return fail(exit, error);
         }
     };
-    let reloader = Reloader::new(path, loaded, pipeline.steering());
+    let reloader = Reloader::new(path, loaded);
     let ended = run(pipeline, reloader, &mut signals).await;
     stop.cancel();
-    door.abort();
+    // Answers on their way still arrive; it has a deadline of its own.
+    let _ = door.await;
     ended
 }
 
@@ -84,9 +85,9 @@ async fn run(mut pipeline: Pipeline, mut reloader: Reloader, signals: &mut Signa
         tokio::select! {
             signalled = signals.next() => match signalled {
                 Signalled::Stop => break,
-                Signalled::Reload => reloader.reload("SIGHUP"),
+                Signalled::Reload => reloader.reload(&mut pipeline, "SIGHUP"),
             },
-            () = reloader.file_changed() => reloader.reload("the file has changed"),
+            () = reloader.file_changed() => reloader.reload(&mut pipeline, "the file has changed"),
             bug = pipeline.broken() => {
                 tracing::error!(bug, "ending: this is a bug; unsettled jobs come again");
                 return Exit::Bug;

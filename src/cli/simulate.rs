@@ -152,8 +152,12 @@ fn configuration(simulator: &Simulator) -> String {
     let (apns, fcm) = (simulator.apns_address().port(), simulator.fcm_address().port());
     format!(
         r#"# Written by `tidegate simulate`: an app whose routes lead to the simulators that are running now.
-[source.amqp]
-uri = "amqp://guest:guest@127.0.0.1:5672/%2f"
+[source.spool]
+path = "spool"
+
+# RabbitMQ as well, or instead:
+# [source.amqp]
+# uri = "amqp://guest:guest@127.0.0.1:5672/%2f"
 
 [outcomes]
 # All kinds, so that there is something to see in the file beside this one.

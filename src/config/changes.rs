@@ -4,18 +4,22 @@
 //! certificate under the same name is a change, and no secret is kept a second time.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
 
 use ring::digest::{SHA256, digest};
-use secrecy::ExposeSecret;
+use secrecy::{ExposeSecret, SecretString};
 
 use super::Loaded;
 use super::files::Files;
 use super::section::{Child, Entry, Section, join};
 use super::value::Value;
 
-/// All keys and tables, by their whole paths.
+/// All keys and tables, by their whole paths; and the files that they name.
 #[derive(Clone, Default)]
-pub(super) struct Keys(BTreeMap<String, Held>);
+pub(super) struct Keys {
+    held: BTreeMap<String, Held>,
+    files: BTreeSet<PathBuf>,
+}
 
 #[derive(Clone)]
 struct Held {
@@ -29,11 +33,16 @@ struct Held {
 
 impl std::fmt::Debug for Keys {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{} keys", self.0.len())
+        write!(f, "{} keys", self.held.len())
     }
 }
 
 impl Keys {
+    /// The files that were read beside the configuration's own.
+    pub(super) fn files(&self) -> impl Iterator<Item = &Path> {
+        self.files.iter().map(PathBuf::as_path)
+    }
+
     pub(super) fn of(root: &Section, files: &Files<'_>) -> Self {
         let mut keys = Self::default();
         keys.table(root, files);
@@ -41,7 +50,8 @@ impl Keys {
     }
 
     fn table(&mut self, section: &Section, files: &Files<'_>) {
-        self.0.insert(section.path.clone(), Held { place: section.path.clone(), digest: Vec::new(), live: false });
+        let table = Held { place: section.path.clone(), digest: Vec::new(), live: is_live_table(section) };
+        self.held.insert(section.path.clone(), table);
         for (name, child) in &section.children {
             match child {
                 Child::Value(entry) => {
@@ -50,13 +60,26 @@ impl Keys {
                         digest: fingerprint(name, entry, files),
                         live: is_live(section, name),
                     };
-                    self.0.insert(join(&section.path, name), held);
+                    self.held.insert(join(&section.path, name), held);
+                    self.files.extend(named_files(name, entry).map(|file| files.resolve(file)));
                 }
                 Child::Section(inner) => inner.iter().for_each(|inner| self.table(inner, files)),
                 Child::Named(inner) | Child::Rows(inner) => inner.iter().for_each(|inner| self.table(inner, files)),
             }
         }
     }
+}
+
+/// The files that a key names: one that is read, or a secret's.
+fn named_files<'a>(name: &str, entry: &'a Entry) -> impl Iterator<Item = &'a str> {
+    let secret = |written: &'a SecretString| written.expose_secret().strip_prefix("file:");
+    let files: Vec<&str> = match &entry.value {
+        Some(Value::Secret(written)) => secret(written).into_iter().collect(),
+        Some(Value::Secrets(written)) => written.iter().filter_map(|(written, _)| secret(written)).collect(),
+        Some(Value::Text(file)) if name.ends_with("_file") => vec![file],
+        _ => Vec::new(),
+    };
+    files.into_iter()
 }
 
 fn fingerprint(name: &str, entry: &Entry, files: &Files<'_>) -> Vec<u8> {
@@ -78,7 +101,7 @@ fn fingerprint(name: &str, entry: &Entry, files: &Files<'_>) -> Vec<u8> {
 /// went as one. What else differs a running pipeline takes on.
 #[must_use]
 pub fn needs_restart(running: &Loaded, new: &Loaded) -> Vec<String> {
-    let (running, new) = (&running.keys.0, &new.keys.0);
+    let (running, new) = (&running.keys.held, &new.keys.held);
     let paths: BTreeSet<&String> = running.keys().chain(new.keys()).collect();
     let mut changed = BTreeSet::new();
     for path in paths {
@@ -96,11 +119,11 @@ pub fn needs_restart(running: &Loaded, new: &Loaded) -> Vec<String> {
 
 /// Whether a running pipeline takes on a change of the key `name` of this table.
 fn is_live(section: &Section, name: &str) -> bool {
-    let of_a_route = section.path.starts_with("providers.") || section.path.starts_with("apps.");
-    match name {
-        "rate" | "burst" | "max_attempts" => of_a_route,
-        "min" | "max" => of_a_route && section.name == "concurrency",
-        "drain_timeout" => section.path == "limits",
-        _ => section.path.starts_with("lanes."),
-    }
+    (section.path == "limits" && name == "drain_timeout") || is_live_table(section)
+}
+
+/// Whether all of a table, its coming and going included, is taken on: lanes, apps, and what apps inherit.
+fn is_live_table(section: &Section) -> bool {
+    let tops = ["lanes", "apps", "providers"];
+    section.path.split('.').next().is_some_and(|top| tops.contains(&top))
 }

@@ -63,6 +63,13 @@ pub struct Loaded {
     keys: changes::Keys,
 }
 
+impl Loaded {
+    /// The files that were read beside the configuration's own: credentials, roots of trust, secrets.
+    pub fn files(&self) -> impl Iterator<Item = &Path> {
+        self.keys.files()
+    }
+}
+
 /// Reads the file at `path`, lays `env` over it (`TIDEGATE__…`; its other variables serve `env:NAME`) and checks it,
 /// credentials' files included.
 ///

@@ -15,12 +15,14 @@ use std::time::{Duration, Instant};
 use super::RouteSettings;
 use super::reading::{health, is_loss, life, signal};
 use crate::flow::{
-    Breaker, Circuit, CircuitState, Concurrency, Health, Load, MassDeath, Pace, Ramp, Rate, RetryBudget, Ruling,
+    Breaker, Circuit, CircuitState, Concurrency, Health, Load, MassDeath, Pace, Ramp, Rate, RetryBudget, Rise, Ruling,
     Throttle,
 };
 use crate::job::{Target, TargetHash};
 use crate::provider::http2::ConnectionId;
 use crate::verdict::{Fate, RouteEffect, Sent, Verdict};
+
+mod live;
 
 /// How far ahead of its slot a push may leave its lane: long enough to hide the hand-over, short enough that an
 /// important push that arrives meanwhile is not behind many others.
@@ -86,6 +88,9 @@ pub struct Gate {
     ramp: Ramp,
     /// The share that the pace has from the ramp now.
     share: f64,
+    rise: Rise,
+    /// The share that the pace has from the rise now.
+    risen: f64,
     /// The concurrency limit before the ramp.
     before: u32,
     /// Attempts in a row that surely were not looked at.
@@ -112,21 +117,14 @@ impl Gate {
             budget: RetryBudget::new(now),
             ramp: Ramp::default(),
             share: 1.0,
+            rise: Rise::default(),
+            risen: 1.0,
             before: 0,
             unseen: 0,
             lost: None,
             credential: false,
             paused: false,
         }
-    }
-
-    /// Takes on the limits of `settings` at once: rate, burst and the concurrency's bounds, a ramp that is under way
-    /// considered. What was taken stays taken: a change never grants a burst.
-    pub fn set_limits(&mut self, settings: &RouteSettings, now: Instant) {
-        (self.rate, self.burst) = (settings.rate, settings.burst);
-        self.concurrency.set_bounds(settings.min_concurrency, settings.max_concurrency);
-        self.share = self.ramp.share(now);
-        self.set_pace(now);
     }
 
     /// Lets nothing go, nor asks for anything, until the operator resumes it. Circuits and limits stay as they are.
@@ -160,19 +158,24 @@ impl Gate {
         self.circuit.broken(0.0, now);
     }
 
-    /// Lets the ramp rise. To be called now and then; at the latest each 200 ms.
+    /// Lets the ramp and the rise go on. To be called now and then; at the latest each 200 ms.
     pub fn step(&mut self, now: Instant) {
-        let share = self.ramp.share(now);
-        if share.to_bits() == self.share.to_bits() {
-            return;
+        let before = (self.share.to_bits(), self.risen.to_bits());
+        self.set_shares(now);
+        if before != (self.share.to_bits(), self.risen.to_bits()) {
+            self.set_pace(now);
         }
-        self.share = share;
-        self.set_pace(now);
+    }
+
+    fn set_shares(&mut self, now: Instant) {
+        self.share = self.ramp.share(now);
+        self.risen = self.rate.map_or(1.0, |rate| self.rise.share(rate.per_second(), now));
     }
 
     fn set_pace(&mut self, now: Instant) {
-        let rate = self.rate.map(|rate| Rate { cells: scaled(rate.cells.get(), self.share), ..rate });
-        self.pace.set_rate(rate, scaled(self.burst, self.share).get(), now);
+        let share = self.share * self.risen;
+        let rate = self.rate.map(|rate| Rate { cells: scaled(rate.cells.get(), share), ..rate });
+        self.pace.set_rate(rate, scaled(self.burst, share).get(), now);
     }
 
     /// How many attempts may be started now, with `in_flight` under way.
@@ -223,7 +226,7 @@ impl Gate {
     pub fn take(&mut self, retry: bool, now: Instant) {
         let taken = self.pace.take_up_to(1, now);
         debug_assert_eq!(taken, 1, "only what the room allowed is taken");
-        if retry { self.budget.spend() } else { self.budget.sent(now) }
+        if retry { self.budget.spend() } else { self.budget.sent() }
     }
 
     /// Notes what an attempt's verdict says, and rules whether it is told. `sample` is uniform in `0.0..1.0`.

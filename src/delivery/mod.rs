@@ -13,7 +13,8 @@
 //!   again. It reads verdicts for the machines of [`flow`](crate::flow).
 //! - [`Shelf`] holds retries whose delay is short, bounded; longer ones are made durable by the settlement.
 //! - [`run`] is the task. It owns the connections, the attempts under way, the gate and the shelf; nothing is shared.
-//! - [`RouteOrders`] reach it by a `watch` and hold at once: new limits, a pause.
+//! - [`RouteOrders`] reach it by a `watch` and hold at once: new limits, a pause. So does another
+//!   [`Client`](crate::provider::Client): what is in flight ends on the old one's connections.
 
 mod gate;
 mod reading;

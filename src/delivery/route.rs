@@ -1,8 +1,8 @@
 //! The task of one route.
 //!
 //! One loop: start what may go, say upstream what is wanted, hand over what has ended, then wait for whichever comes
-//! first: an answer, a push, a change of the connections, the credential or the orders, or a moment that the gate or the
-//! shelf named.
+//! first: an answer, a push, a change of the connections, the credential, the orders or the client, or a moment that the
+//! gate or the shelf named.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -14,16 +14,18 @@ use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
 use super::{Gate, Halt, Refusal, RouteOrders, RouteSettings, RouteStatus, Shelf, Tried};
+use crate::dispatch::KEPT_AFTER_REMOVAL;
 use crate::flow::Ruling;
 use crate::job::{Push, UnixMillis};
 use crate::outcome::{Resolution, SHORT_DELAY};
-use crate::provider::Protocol;
 use crate::provider::http2::{Finished, Pool};
+use crate::provider::{Client, Protocol};
 use crate::stage::Inlet;
 use crate::telemetry::{Metrics, RouteLabel};
 use crate::verdict::Reason;
 
 mod after;
+mod live;
 mod report;
 
 /// Answers that are worked off before anything else gets a turn.
@@ -40,10 +42,10 @@ pub struct Delivery {
     pub label: RouteLabel,
     /// Its limits, as they are now and as they change.
     pub orders: watch::Receiver<RouteOrders>,
-    /// How attempts are put and answers read.
-    pub protocol: Arc<dyn Protocol>,
-    /// Its connections.
-    pub pool: Pool,
+    /// By what it sends, now and as that changes.
+    pub client: watch::Receiver<Client>,
+    /// Given when the route is removed, before its link ends.
+    pub removed: CancellationToken,
     /// Where pushes come from.
     pub inlet: Inlet<Push>,
     /// Where they go when they are this route's no more.
@@ -54,13 +56,16 @@ pub struct Delivery {
     pub metrics: Arc<Metrics>,
 }
 
-/// Runs until the dispatch is gone, then lets what is in flight end, at the latest until `abandon`, and returns the rest to
-/// where it came from.
+/// Runs until its link ends (the dispatch is gone, or the route was removed), then lets what is in flight end, at the latest
+/// until `abandon`, and returns the rest to where it came from; for a removed route, after a while.
 pub async fn run(delivery: Delivery, abandon: CancellationToken) {
-    let mut credential = delivery.protocol.credential();
+    let mut client = delivery.client.clone();
+    let first_client = client.borrow_and_update().clone();
+    let mut credential = first_client.protocol().credential();
     let mut orders = delivery.orders.clone();
     let first = orders.borrow_and_update().clone();
-    let mut route = Route::new(delivery, first);
+    let mut route = Route::new(delivery, first, &first_client);
+    drop(first_client);
     let mut tick = tokio::time::interval(TICK);
     tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     route.credential(&credential.borrow_and_update().clone());
@@ -73,7 +78,7 @@ pub async fn run(delivery: Delivery, abandon: CancellationToken) {
         }
         let wake = route.next_at(now);
         tokio::select! {
-            Some(ended) = route.in_flight.next() => route.answers(ended),
+            Some(answered) = route.in_flight.next() => route.answers(answered),
             chunk = route.inlet.recv() => match chunk {
                 Some(chunk) => route.buffer.extend(chunk),
                 None => break,
@@ -86,6 +91,12 @@ pub async fn run(delivery: Delivery, abandon: CancellationToken) {
             Ok(()) = orders.changed() => {
                 let orders = orders.borrow_and_update().clone();
                 route.heed(orders);
+            }
+            Ok(()) = client.changed() => {
+                let client = client.borrow_and_update().clone();
+                credential = client.protocol().credential();
+                route.renew(&client);
+                route.credential(&credential.borrow_and_update().clone());
             }
             () = sleep_until(wake) => {}
             _ = tick.tick() => {
@@ -118,13 +129,24 @@ enum Begun {
     NoRoom,
 }
 
-type Attempt = BoxFuture<'static, (Push, Finished)>;
+/// An attempt that has ended.
+struct Answered {
+    push: Push,
+    finished: Finished,
+    /// Which of the route's clients made it.
+    generation: u32,
+}
+
+type Attempt = BoxFuture<'static, Answered>;
 
 struct Route {
     label: RouteLabel,
     settings: RouteSettings,
     protocol: Arc<dyn Protocol>,
     pool: Pool,
+    /// The clients that the route has had before this one.
+    generation: u32,
+    removed: CancellationToken,
     inlet: Inlet<Push>,
     resolutions: mpsc::Sender<Vec<Resolution>>,
     status: watch::Sender<RouteStatus>,
@@ -156,15 +178,22 @@ struct Route {
 }
 
 impl Route {
-    fn new(delivery: Delivery, orders: RouteOrders) -> Self {
+    fn new(delivery: Delivery, orders: RouteOrders, client: &Client) -> Self {
         let mut gate = Gate::new(&orders.settings, now());
         gate.pause(orders.paused);
+        let protocol = client.protocol();
+        if let Some(over) = protocol.rises_over() {
+            gate.rise(over, now());
+            report::rising(&delivery.label, &gate, over);
+        }
         Self {
             gate,
             label: delivery.label,
+            pool: client.pool(orders.settings.connections, orders.settings.request_timeout),
             settings: orders.settings,
-            protocol: delivery.protocol,
-            pool: delivery.pool,
+            protocol,
+            generation: 0,
+            removed: delivery.removed,
             inlet: delivery.inlet,
             resolutions: delivery.resolutions,
             status: delivery.status,
@@ -185,19 +214,6 @@ impl Route {
             said: report::Said::default(),
             draining: false,
         }
-    }
-
-    /// Takes on new orders at once, and shows them.
-    fn heed(&mut self, orders: RouteOrders) {
-        let new = orders.settings;
-        self.gate.set_limits(&new, now());
-        self.settings.max_attempts = new.max_attempts;
-        if orders.paused != self.gate.is_paused() {
-            let what = if orders.paused { "paused: its jobs wait" } else { "resumed" };
-            tracing::info!(route = %self.label, "route {what}");
-        }
-        self.gate.pause(orders.paused);
-        self.show();
     }
 
     fn under_way(&self) -> u32 {
@@ -262,7 +278,8 @@ impl Route {
         self.gate.take(retry, now);
         push.attempts = push.attempts.saturating_add(1);
         self.attempts += 1;
-        self.in_flight.push(Box::pin(attempt.map(|finished| (push, finished))));
+        let generation = self.generation;
+        self.in_flight.push(Box::pin(attempt.map(move |finished| Answered { push, finished, generation })));
         Begun::Sent
     }
 
@@ -288,26 +305,30 @@ impl Route {
     }
 
     /// Works off an answer, and those that are there already.
-    fn answers(&mut self, first: (Push, Finished)) {
+    fn answers(&mut self, first: Answered) {
         let now = now();
         let mut next = Some(first);
         for _ in 0..ANSWERS_A_TURN {
-            let Some((push, finished)) = next else { break };
-            self.answer(push, finished, now);
+            let Some(answered) = next else { break };
+            self.answer(answered, now);
             next = self.in_flight.next().now_or_never().flatten();
         }
-        if let Some((push, finished)) = next {
-            self.answer(push, finished, now);
+        if let Some(answered) = next {
+            self.answer(answered, now);
         }
         self.report_halt(now);
     }
 
-    fn answer(&mut self, mut push: Push, finished: Finished, now: Instant) {
+    fn answer(&mut self, answered: Answered, now: Instant) {
+        let Answered { mut push, finished, generation } = answered;
         let verdict = match &finished.result {
             Ok(answer) => self.protocol.verdict(&push, answer),
             Err(failure) => failure.verdict(),
         };
         self.metrics.attempt(self.label.provider, finished.round_trip);
+        if generation != self.generation {
+            return self.answered_late(push, &verdict, now);
+        }
         let tried = Tried {
             target: push.target(),
             connection: finished.connection,
@@ -337,16 +358,27 @@ impl Route {
             self.buffer.extend(chunk);
         }
         let unsent = self.buffer.drain(..).chain(self.shelf.clear());
-        self.ended.extend(unsent.map(Resolution::Returned));
+        let removed = self.removed.is_cancelled();
+        self.ended.extend(unsent.map(|push| match removed {
+            true => Resolution::Later { push, delay: KEPT_AFTER_REMOVAL },
+            false => Resolution::Returned(push),
+        }));
+        if removed {
+            self.metrics.route_removed(&self.label);
+        }
         while !self.in_flight.is_empty() && self.flush().await.is_ok() {
             tokio::select! {
                 () = abandon.cancelled() => break,
-                Some(ended) = self.in_flight.next() => self.answers(ended),
+                Some(answered) = self.in_flight.next() => self.answers(answered),
                 () = self.pool.changed() => {}
             }
         }
         // What is still in flight is dropped with the route: its streams are reset, its jobs stay unsettled and come again.
-        self.show();
+        if removed {
+            tracing::info!(route = %self.label, "a removed route has ended: nothing of it is in flight any more");
+        } else {
+            self.show();
+        }
         let _ = self.flush().await;
     }
 }

@@ -38,8 +38,7 @@ impl RouteSettings {
 /// What a running route goes by.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RouteOrders {
-    /// Its limits. While it runs, all may change but `connections`, `request_timeout`, `max_dead_percent` and
-    /// `default_ttl`: their changes are not heeded.
+    /// Its limits.
     pub settings: RouteSettings,
     /// Whether the operator wants nothing sent. What is in flight ends, what waits keeps its place.
     pub paused: bool,

@@ -1,3 +1,5 @@
+mod properties;
+
 use std::num::NonZeroU32;
 use std::time::{Duration, Instant};
 
@@ -382,4 +384,61 @@ fn a_patch_changes_what_it_names() {
     let both = RoutePatch { min_concurrency: Some(101), max_concurrency: Some(101), ..RoutePatch::default() };
     assert_eq!(patched(both).unwrap().settings.max_concurrency, 101);
     assert_eq!(patched(RoutePatch::default()).unwrap(), before);
+}
+
+#[test]
+fn flow_3_3_a_route_that_begins_rises_and_another_rate_rises_with_it() {
+    let now = Instant::now();
+    let mut gate = gate(Some(10_000), now);
+    gate.rise(60 * SEC, now);
+    assert!((gate.rate() - 1_000.0).abs() < 1.0, "{}", gate.rate());
+    gate.step(now + 30 * SEC);
+    assert!((gate.rate() - 5_500.0).abs() < 1.0, "{}", gate.rate());
+    gate.set_limits(&settings(Some(2_000)), now + 30 * SEC);
+    assert!((gate.rate() - 1_500.0).abs() < 1.0, "{}", gate.rate());
+    gate.set_limits(&settings(Some(500)), now + 30 * SEC);
+    assert!((gate.rate() - 500.0).abs() < 1.0, "{}", gate.rate());
+    gate.set_limits(&settings(None), now + 30 * SEC);
+    assert_eq!(gate.rate(), f64::INFINITY);
+    assert_eq!(gate.concurrency_limit(), 64, "it is the rate alone that rises");
+    gate.set_limits(&settings(Some(10_000)), now + 60 * SEC);
+    assert!((gate.rate() - 10_000.0).abs() < 1.0, "{}", gate.rate());
+}
+
+/// FLOW.md 3.8: what the old credential met with does not hold back the new one, and grants it nothing.
+#[test]
+fn another_client_opens_a_parked_route_at_once_and_spends_from_the_same_pace() {
+    let now = Instant::now();
+    let mut gate = gate(Some(1_000), now);
+    take(&mut gate, 10, now);
+    gate.park(now);
+    assert_eq!((gate.halt(now), gate.room(0, now + SEC)), (Some(Halt::Refused), 0));
+    gate.renew(now);
+    assert_eq!((gate.halt(now), gate.room(0, now)), (None, 0), "no credential yet");
+    gate.credential(true, now);
+    assert_eq!(gate.room(0, now), 0, "what was taken stays taken");
+    assert!(gate.room(0, now + SEC) > 0);
+    assert!(gate.rate() < 1_000.0, "it ramps up");
+    // What the provider asked for, and what the operator said, holds on.
+    let pause = Verdict::of(Fate::Retry { after: SEC, sent: Sent::Refused })
+        .on_route(RouteEffect::Slow { pause: Some(20 * SEC) });
+    let _told = note(&mut gate, &pause, 1, 0.0, now + 2 * SEC);
+    gate.pause(true);
+    gate.renew(now + 3 * SEC);
+    gate.credential(true, now + 3 * SEC);
+    assert!(gate.is_paused() && gate.paused_until(now + 3 * SEC).is_some());
+}
+
+#[test]
+fn another_client_ends_the_disbelief_in_dead_tokens_and_is_watched_closely() {
+    let now = Instant::now();
+    let mut gate = gate(None, now);
+    let dead = Verdict::of(Fate::Unregistered { since: None });
+    let until_held = |gate: &mut Gate, from: Instant| {
+        (0..1_000).find(|nth| note(gate, &dead, 1, 0.0, from + *nth * MS) == Ruling::Held)
+    };
+    assert_eq!(until_held(&mut gate, now), Some(199));
+    gate.renew(now + SEC);
+    assert_eq!(gate.halt(now + SEC), None);
+    assert_eq!(until_held(&mut gate, now + SEC), Some(19), "the new topic may be as wrong");
 }

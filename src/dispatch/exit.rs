@@ -25,7 +25,7 @@ pub enum Why {
     TooOld,
     /// Its lane sheds, and it would have waited longer than the lane's `max_age`.
     WouldWait,
-    /// Its route is blocked and its place is needed: it is kept durably and comes again after the delay.
+    /// Its route is blocked and its place is needed, or was removed: it is kept durably and comes again after the delay.
     Parked {
         /// Not before.
         delay: Duration,

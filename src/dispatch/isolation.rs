@@ -74,6 +74,13 @@ impl Isolation {
         Self { routes: vec![Watch::default(); routes], emptied: [None; 3], looked: now }
     }
 
+    /// Watches a route that is new or came back, from the beginning.
+    pub fn open(&mut self, route: RouteId) {
+        let index = route.0 as usize;
+        self.routes.resize(self.routes.len().max(index + 1), Watch::default());
+        self.routes[index] = Watch::default();
+    }
+
     /// Jobs came by this lane.
     pub const fn refilled(&mut self, lane: Lane) {
         self.emptied[lane.index()] = None;

@@ -14,10 +14,12 @@ use std::time::{Duration, Instant};
 use super::drain::Drain;
 use super::line::Line;
 use super::run::{Run, goes_to, nth_index};
-use super::shed::{Policy, Shedder, Shedding};
+use super::shed::{Policy, Shedder};
 use super::slots::{Placed, Slots};
-use super::{Exit, LaneSettings, OnOverload, Why};
+use super::{Exit, KEPT_AFTER_REMOVAL, LaneSettings, OnOverload, Why};
 use crate::job::{Envelope, Lane, MAX_HELD, Provider, Push, RouteId};
+
+mod live;
 
 /// How many times as long as a line needs, at its best pace, a push's time to live must be too short for it to be turned
 /// away at once: what is wrongly turned away is lost, what is wrongly let in only waits.
@@ -37,6 +39,8 @@ pub struct Lanes {
 }
 
 struct Route {
+    /// Whether pushes may wait for it: it is configured.
+    open: bool,
     default_ttl: Duration,
     lines: [Line; 3],
     drains: [Drain; 3],
@@ -52,6 +56,7 @@ struct Route {
 impl Route {
     fn new(default_ttl: Duration, credit: [u32; 3], now: Instant) -> Self {
         Self {
+            open: true,
             default_ttl,
             lines: Default::default(),
             drains: [const { None::<Drain> }; 3].map(|_| Drain::new(now)),
@@ -94,19 +99,6 @@ impl Lanes {
         Self { weights, policies, routes, slots: Slots::default(), waiting_from: [0; 3] }
     }
 
-    /// Takes on other weights and other policies of shedding at once. What waits keeps its place; the round that is under
-    /// way ends by no more than the new weights.
-    pub fn set_lanes(&mut self, lanes: &[LaneSettings; 3]) {
-        self.weights = lanes.each_ref().map(|lane| lane.weight.max(1));
-        self.policies = lanes.each_ref().map(Policy::of);
-        for route in &mut self.routes {
-            for (credit, weight) in route.credit.iter_mut().zip(self.weights) {
-                *credit = (*credit).min(weight);
-            }
-            route.shedders = Default::default();
-        }
-    }
-
     /// Takes a job in. Those of its pushes that can't wait go to `exits` at once: expired or bound to expire, exhausted,
     /// not an address, without a route; and those that it takes the place of.
     pub fn admit(&mut self, job: &Arc<Envelope>, now: Instant, exits: &mut Vec<Exit>) {
@@ -146,6 +138,7 @@ impl Lanes {
         let mut run = Run::lazy(Arc::clone(job), provider, pushes);
         let deadline = job.deadline(route.default_ttl);
         let late = match () {
+            () if !route.open => Some(Why::Parked { delay: KEPT_AFTER_REMOVAL }),
             () if now >= deadline => Some(Why::Expired),
             () if route.earliest(job.lane, pushes.into(), now) >= deadline => Some(Why::WouldExpire),
             () => None,
@@ -278,16 +271,6 @@ impl Lanes {
     }
 
     /// Sheds of one line what its policy says; whether anything went.
-    /// Which routes' lanes shed now, by [`RouteId`] and lane; empty where none does.
-    #[must_use]
-    pub fn shedding(&self) -> Shedding {
-        let is_shedding = |route: &Route| route.shedders.each_ref().map(Shedder::is_shedding);
-        if self.routes.iter().all(|route| is_shedding(route) == [false; 3]) {
-            return Shedding::new();
-        }
-        self.routes.iter().map(is_shedding).collect()
-    }
-
     fn shed_line(&mut self, id: RouteId, lane: Lane, now: Instant, exits: &mut Vec<Exit>) -> bool {
         let policy = self.policies[lane.index()];
         let Some(max_age) = policy.max_age() else { return false };

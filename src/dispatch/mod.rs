@@ -12,7 +12,8 @@
 //! - [`Window`] turns room in pushes into demand in jobs, so that what waits in memory is bounded and the backlog stays
 //!   in the broker.
 //! - [`Isolation`] sees when a blocked route keeps others from the window they share, and has its pushes parked.
-//! - [`LaneSettings`] reach it by a `watch` and hold at once, for what waits too.
+//! - [`LaneSettings`] reach it by a `watch` and hold at once, for what waits too. Routes come and go by [`DoorChange`]s; what
+//!   waited for one that went is parked.
 //! - [`run`] is the task that owns them. A push leaves it to its route's delivery, or by an [`Exit`] (expired, no such
 //!   route, shed, parked, …), which is an outcome or a durable retry: nothing leaves silently.
 //!
@@ -32,6 +33,7 @@
 //!
 //! That everything admitted leaves exactly once, whatever happens, is shown by `everything_admitted_leaves_exactly_once`.
 
+mod doors;
 mod drain;
 mod exit;
 mod isolation;
@@ -46,10 +48,11 @@ mod stage;
 mod tests;
 mod window;
 
+pub use doors::{DoorChange, KEPT_AFTER_REMOVAL, RouteDoor};
 pub use exit::{Exit, Why};
 pub use isolation::{Isolation, Parking};
 pub use lanes::Lanes;
 pub use settings::{LaneSettings, OnOverload};
 pub use shed::Shedding;
-pub use stage::{Dispatch, RouteDoor, run};
+pub use stage::{Dispatch, run};
 pub use window::Window;

@@ -10,25 +10,16 @@ use futures::future::poll_fn;
 use tokio::sync::{Notify, mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
-use super::{Exit, Isolation, LaneSettings, Lanes, Parking, Shedding, Window};
-use crate::job::{Envelope, Lane, MemoryBudget, Push, RouteId};
-use crate::stage::{Inlet, Outlet};
-use crate::telemetry::{Metrics, RouteLabel};
+use super::doors::Doors;
+use super::{DoorChange, Exit, Isolation, LaneSettings, Lanes, Parking, Shedding, Window};
+use crate::job::{Envelope, Lane, MemoryBudget};
+use crate::stage::Inlet;
+use crate::telemetry::Metrics;
 
 /// How often waiting pushes are looked over for expired ones, and gauges are written.
 const SWEEP: Duration = Duration::from_secs(1);
 /// How often it is looked whether a lane must shed, or a route's pushes be parked.
 const LOOK: Duration = Duration::from_millis(100);
-
-/// The way to one route's delivery.
-pub struct RouteDoor {
-    /// Whose it is, for metrics.
-    pub label: RouteLabel,
-    /// Where its pushes go. Made with the dispatch's doorbell.
-    pub outlet: Outlet<Push>,
-    /// A push's time to live where its job names none.
-    pub default_ttl: Duration,
-}
 
 /// What the dispatch task is made of.
 pub struct Dispatch {
@@ -36,8 +27,8 @@ pub struct Dispatch {
     pub lanes: watch::Receiver<[LaneSettings; 3]>,
     /// Where jobs come from; each link carries the jobs of one lane's queue.
     pub inlets: Vec<(Lane, Inlet<Arc<Envelope>>)>,
-    /// By [`RouteId`].
-    pub routes: Vec<RouteDoor>,
+    /// Which routes there are, from the first on. A change is in here before any job can name its route.
+    pub changes: mpsc::Receiver<Vec<DoorChange>>,
     /// Rung by every route's demand.
     pub doorbell: Arc<Notify>,
     /// Where pushes go that are not sent.
@@ -73,6 +64,7 @@ pub async fn run(dispatch: Dispatch, stop: CancellationToken) {
                 None => drop(desk.inlets.remove(nth)),
             },
             () = doorbell.notified() => {}
+            Some(changes) = desk.changes.recv() => desk.change(changes, Instant::now()),
             Ok(()) = lanes.changed() => {
                 let lanes = lanes.borrow_and_update().clone();
                 desk.set_lanes(&lanes);
@@ -102,7 +94,8 @@ struct Desk {
     isolation: Isolation,
     windows: [Window; 3],
     inlets: Vec<(Lane, Inlet<Arc<Envelope>>)>,
-    routes: Vec<RouteDoor>,
+    routes: Doors,
+    changes: mpsc::Receiver<Vec<DoorChange>>,
     doorbell: Arc<Notify>,
     leaving: Vec<Exit>,
     /// By route, whether it asks; kept for its memory.
@@ -118,11 +111,12 @@ impl Desk {
         let now = Instant::now();
         let windows = lanes.each_ref().map(|lane| Window::new(lane.max_waiting as usize));
         Self {
-            lanes: Lanes::new(lanes, dispatch.routes.iter().map(|route| route.default_ttl), now),
-            isolation: Isolation::new(dispatch.routes.len(), now),
+            lanes: Lanes::new(lanes, [], now),
+            isolation: Isolation::new(0, now),
             windows,
             inlets: dispatch.inlets,
-            routes: dispatch.routes,
+            routes: Doors::default(),
+            changes: dispatch.changes,
             doorbell: dispatch.doorbell,
             leaving: Vec::new(),
             asking: Vec::new(),
@@ -140,7 +134,29 @@ impl Desk {
         }
     }
 
+    fn change(&mut self, changes: Vec<DoorChange>, now: Instant) {
+        for change in changes {
+            match change {
+                DoorChange::Open(id, door) => {
+                    self.lanes.open(id, door.default_ttl, now);
+                    self.isolation.open(id);
+                    self.routes.open(id, door);
+                }
+                DoorChange::DefaultTtl(id, default_ttl) => self.lanes.set_default_ttl(id, default_ttl),
+                DoorChange::Close(id) => {
+                    self.lanes.close(id, &mut self.leaving);
+                    let closed = self.routes.close(id);
+                    closed.inspect(|door| self.metrics.nothing_waits(&door.label));
+                }
+            }
+        }
+    }
+
     fn admit(&mut self, inlet: usize, jobs: Vec<Arc<Envelope>>, now: Instant) {
+        // A job may name a route that nobody has told of yet but by what waits here.
+        while let Ok(changes) = self.changes.try_recv() {
+            self.change(changes, now);
+        }
         let lane = self.inlets[inlet].0;
         self.isolation.refilled(lane);
         for job in jobs {
@@ -156,7 +172,8 @@ impl Desk {
             if !self.lanes.waits_for(id) {
                 continue;
             }
-            let outlet = &mut self.routes[id.0 as usize].outlet;
+            let Some(door) = self.routes.get_mut(id) else { continue };
+            let outlet = &mut door.outlet;
             let room = outlet.room();
             if room == 0 {
                 continue;
@@ -191,14 +208,13 @@ impl Desk {
         }
         let mut asking = std::mem::take(&mut self.asking);
         asking.clear();
-        asking.extend(self.routes.iter_mut().map(|route| route.outlet.demand() > 0));
+        asking.extend(self.routes.asking());
         for Parking { route, from, count, delay } in
             self.isolation.look(&self.lanes, |id| asking[id.0 as usize], full, now)
         {
             let parked = self.lanes.park(route, from, count, delay, now, &mut self.leaving);
-            let label = &self.routes[route.0 as usize].label;
-            if parked > 0 {
-                tracing::debug!(route = %label, lane = %from, parked, ?delay, "blocked while others starve: parked");
+            if let Some(door) = self.routes.get_mut(route).filter(|_| parked > 0) {
+                tracing::debug!(route = %door.label, lane = %from, parked, ?delay, "blocked while others starve: parked");
             }
         }
         self.asking = asking;
@@ -206,7 +222,7 @@ impl Desk {
 
     fn sweep(&mut self, now: Instant) {
         self.lanes.sweep(now, &mut self.leaving);
-        for (id, route) in (0..).map(RouteId).zip(&self.routes) {
+        for (id, route) in self.routes.iter() {
             for lane in Lane::ALL {
                 let (waiting, oldest) = self.lanes.line(id, lane);
                 let age = oldest.map_or(Duration::ZERO, |accepted| now.saturating_duration_since(accepted));

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use axum::body::Body;
 use axum::http::{HeaderMap, StatusCode, header};
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use http_body_util::BodyExt;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::Instant;
@@ -14,8 +14,8 @@ use super::Problem;
 
 /// The largest body.
 pub(super) const MAX_BODY: usize = 16 << 20;
-/// The slowest that a body may come, once its time is over: bytes a second.
-const SLOWEST: u32 = 1 << 10;
+/// The slowest that a body may come, once its time is over: bytes a second. So the largest one has nine minutes.
+const SLOWEST: u32 = 32 << 10;
 /// What is counted at once of the memory for bodies, bytes.
 const UNIT: usize = 1 << 10;
 /// How long a body waits for others' memory.
@@ -30,8 +30,8 @@ impl Memory {
         Self(Arc::new(Semaphore::new(bytes.max(MAX_BODY).div_ceil(UNIT))))
     }
 
-    async fn take(&self, bytes: usize) -> Result<OwnedSemaphorePermit, Problem> {
-        let units = u32::try_from(bytes.div_ceil(UNIT)).unwrap_or(u32::MAX);
+    async fn take(&self, units: usize) -> Result<OwnedSemaphorePermit, Problem> {
+        let units = u32::try_from(units).expect("a body has some thousand units");
         let taken = tokio::time::timeout(PATIENCE, Arc::clone(&self.0).acquire_many_owned(units)).await;
         let taken = taken.map_err(|_| {
             let title = "other requests' bodies take all the memory there is for them";
@@ -41,37 +41,64 @@ impl Memory {
     }
 }
 
+/// A part of the memory.
+#[derive(Debug, Default)]
+pub(super) struct Held(Option<OwnedSemaphorePermit>);
+
+impl Held {
+    fn units(&self) -> usize {
+        self.0.as_ref().map_or(0, OwnedSemaphorePermit::num_permits)
+    }
+
+    /// Makes it enough for `bytes` of a body that will have `most` at the most; says how many it is enough for then. It is
+    /// doubled, as the buffer is. What has come counts, not what is announced: an announcement costs a client nothing.
+    /// Should several large bodies get stuck for each other's sake, the one that waits longest goes.
+    async fn grow(&mut self, bytes: usize, most: usize, memory: &Memory) -> Result<usize, Problem> {
+        let (held, needed) = (self.units(), bytes.div_ceil(UNIT));
+        if needed > held {
+            let wanted = needed.max((2 * held).min(most.div_ceil(UNIT)));
+            let more = memory.take(wanted - held).await?;
+            match &mut self.0 {
+                Some(permit) => permit.merge(more),
+                none => *none = Some(more),
+            }
+        }
+        Ok(self.units() * UNIT)
+    }
+}
+
 /// A body, and its part of the memory.
 #[derive(Debug)]
 pub(super) struct Whole {
     pub(super) bytes: Bytes,
-    pub(super) _memory: Vec<OwnedSemaphorePermit>,
+    pub(super) held: Held,
+}
+
+/// How long a body may take.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Pace {
+    /// For all of it, besides a second for each [`SLOWEST`] bytes.
+    pub(super) whole: Duration,
+    /// For its next byte.
+    pub(super) pause: Duration,
 }
 
 /// Reads it.
 ///
 /// # Errors
 /// 408, 413, 503, or 400 if the client broke off.
-pub(super) async fn read(
-    headers: &HeaderMap,
-    mut body: Body,
-    memory: &Memory,
-    timeout: Duration,
-) -> Result<Whole, Problem> {
+pub(super) async fn read(headers: &HeaderMap, mut body: Body, memory: &Memory, pace: Pace) -> Result<Whole, Problem> {
     let announced = headers.get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse::<u64>().ok());
     if announced.is_some_and(|length| length > MAX_BODY as u64) {
         return Err(too_large());
     }
     let begun = Instant::now();
-    let mut parts = Vec::new();
-    // What is announced is taken at once, so that two large bodies can't each hold half of what both need.
-    if let Some(length) = announced.and_then(|length| usize::try_from(length).ok()) {
-        parts.push(memory.take(length).await?);
-    }
-    let mut bytes = BytesMut::new();
+    let most = announced.and_then(|length| usize::try_from(length).ok()).unwrap_or(MAX_BODY);
+    let (mut bytes, mut held) = (Vec::new(), Held::default());
     loop {
-        let grace = Duration::from_secs((bytes.len() / SLOWEST as usize) as u64);
-        let frame = tokio::time::timeout_at(begun + timeout + grace, body.frame()).await;
+        let earned = Duration::from_secs((bytes.len() / SLOWEST as usize) as u64);
+        let end = (begun + pace.whole + earned).min(Instant::now() + pace.pause);
+        let frame = tokio::time::timeout_at(end, body.frame()).await;
         let frame = frame.map_err(|_| too_slow(bytes.len()))?;
         let Some(frame) = frame else { break };
         let frame = frame.map_err(|error| {
@@ -83,12 +110,11 @@ pub(super) async fn read(
         if bytes.len() + data.len() > MAX_BODY {
             return Err(too_large());
         }
-        if announced.is_none() {
-            parts.push(memory.take(data.len()).await?);
-        }
+        let room = held.grow(bytes.len() + data.len(), most, memory).await?;
+        bytes.reserve_exact(room - bytes.len());
         bytes.extend_from_slice(&data);
     }
-    Ok(Whole { bytes: bytes.freeze(), _memory: parts })
+    Ok(Whole { bytes: bytes.into(), held })
 }
 
 fn too_large() -> Problem {
@@ -98,5 +124,46 @@ fn too_large() -> Problem {
 
 fn too_slow(received: usize) -> Problem {
     let title = format!("the body came too slowly: {received} bytes so far");
-    Problem::new(StatusCode::REQUEST_TIMEOUT, title, format!("send it at {SLOWEST} bytes a second at least"))
+    Problem::new(
+        StatusCode::REQUEST_TIMEOUT,
+        title,
+        format!("send it without long pauses, at {SLOWEST} bytes a second at least"),
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn memory_is_taken_by_what_has_come() {
+        let memory = Memory::new(0);
+        let all = MAX_BODY / UNIT;
+        let left = || memory.0.available_permits();
+        let mut held = Held::default();
+        // Byte by byte: no more than twice of it, nor more than it can become.
+        for bytes in 1..=100_000 {
+            let room = held.grow(bytes, 100_000, &memory).await.expect("there is room");
+            let needed = bytes.div_ceil(UNIT);
+            assert!((needed..=2 * needed).contains(&(all - left())), "{} for {bytes} bytes", all - left());
+            assert!(room >= bytes && room < 100_000 + UNIT && room == (all - left()) * UNIT, "{room}");
+        }
+        for bytes in [MAX_BODY / 2 + 1, MAX_BODY - 1, MAX_BODY] {
+            held.grow(bytes, MAX_BODY, &memory).await.expect("there is room for the largest");
+        }
+        assert_eq!(left(), 0);
+        drop(held);
+        assert_eq!(left(), all);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_waits_too_long_for_memory_hears_when_to_come_again() {
+        let memory = Memory::new(0);
+        let (mut one, mut other) = (Held::default(), Held::default());
+        one.grow(MAX_BODY, MAX_BODY, &memory).await.expect("there is room");
+        let problem = other.grow(1, MAX_BODY, &memory).await.expect_err("there is none left");
+        assert_eq!((problem.status.as_u16(), problem.retry_after), (503, Some(Duration::from_secs(1))));
+        drop(one);
+        other.grow(1, MAX_BODY, &memory).await.expect("there is room again");
+    }
 }

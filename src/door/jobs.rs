@@ -12,9 +12,10 @@ use bytes::Bytes;
 use serde_json::json;
 use tokio::sync::watch;
 
-use super::body::{self, Memory};
+use super::body::{self, Held, Memory, Pace, Whole};
 use super::guard::Token;
 use super::listener::Peer;
+use super::problem::quoted;
 use super::rate::{Client, Rate};
 use super::split::{Shape, split};
 use super::{DoorLimits, Problem, origin};
@@ -79,8 +80,9 @@ impl Desk {
         self.check_rate(&head.extensions)?;
         let shape = Shape::of(&head.headers)?;
         let deadline = deadline(&head.headers)?;
-        let body = body::read(&head.headers, body, &self.memory, self.jobs.limits.body_timeout).await?;
-        let parts = split(shape, &body.bytes)?;
+        let pace = Pace { whole: self.jobs.limits.body_timeout, pause: self.jobs.limits.body_pause };
+        let Whole { bytes, held } = body::read(&head.headers, body, &self.memory, pace).await?;
+        let parts = split(shape, &bytes)?;
         let mut jobs = Vec::with_capacity(parts.len());
         for (index, part) in parts.into_iter().enumerate() {
             if index % TURN == TURN - 1 {
@@ -88,11 +90,24 @@ impl Desk {
             }
             jobs.push(self.admit(index, part, deadline)?);
         }
-        let lanes: Vec<Lane> = jobs.iter().map(|job| job.lane).collect();
         let ids: Vec<Box<str>> = jobs.iter().map(|job| job.id.clone()).collect();
-        let put = self.jobs.writer.put(jobs).await.map_err(refusal)?;
-        self.count(&lanes, &put);
+        let put = self.queue(jobs, held).await.map_err(refusal)?;
         Ok(accepted(&ids, &put))
+    }
+
+    /// In a task of its own, which goes on if the client leaves before the answer: the jobs keep their part of the memory
+    /// and their place at the writer for as long as they wait there, and are counted.
+    async fn queue(&self, jobs: Vec<NewJob>, held: Held) -> Result<Put, Refused> {
+        let (writer, metrics) = (self.jobs.writer.clone(), Arc::clone(&self.jobs.metrics));
+        let task = tokio::spawn(async move {
+            let lanes: Vec<Lane> = jobs.iter().map(|job| job.lane).collect();
+            let put = writer.put(jobs).await?;
+            drop(held);
+            count(&metrics, &lanes, &put);
+            Ok(put)
+        });
+        // It ends early only with the process.
+        task.await.unwrap_or(Err(Refused::Closed))
     }
 
     fn check_rate(&self, extensions: &axum::http::Extensions) -> Result<(), Problem> {
@@ -121,8 +136,8 @@ impl Desk {
             named: *job.id != ours,
             providers: job.to.iter().fold(Providers::default(), |all, target| all.with(target.provider())),
             pushes: u16::try_from(job.to.len()).expect("a job has at most 1,000 targets"),
-            id: job.id.into(),
-            app: job.app.into(),
+            id: job.id,
+            app: job.app,
             lane,
             accepted_at: UnixMillis::now(),
             deadline,
@@ -143,16 +158,16 @@ impl Desk {
         let sheds = used.any(|id| shedding.get(id.0 as usize).is_some_and(|lanes| lanes[lane.index()]));
         if sheds { Err(NotNow::Sheds) } else { Ok(()) }
     }
+}
 
-    fn count(&self, lanes: &[Lane], put: &Put) {
-        for lane in Lane::ALL {
-            let of_lane = || lanes.iter().zip(&put.duplicate).filter(|(job, _)| **job == lane);
-            let duplicates = of_lane().filter(|(_, duplicate)| **duplicate).count() as u64;
-            let accepted = of_lane().count() as u64 - duplicates;
-            for (result, count) in [(JobResult::Accepted, accepted), (JobResult::Duplicate, duplicates)] {
-                if count > 0 {
-                    self.jobs.metrics.jobs(SourceName::Spool, lane, result, count);
-                }
+fn count(metrics: &Metrics, lanes: &[Lane], put: &Put) {
+    for lane in Lane::ALL {
+        let of_lane = || lanes.iter().zip(&put.duplicate).filter(|(job, _)| **job == lane);
+        let duplicates = of_lane().filter(|(_, duplicate)| **duplicate).count() as u64;
+        let accepted = of_lane().count() as u64 - duplicates;
+        for (result, count) in [(JobResult::Accepted, accepted), (JobResult::Duplicate, duplicates)] {
+            if count > 0 {
+                metrics.jobs(SourceName::Spool, lane, result, count);
             }
         }
     }
@@ -165,13 +180,18 @@ enum NotNow {
 }
 
 fn deadline(headers: &HeaderMap) -> Result<Option<UnixMillis>, Problem> {
-    let Some(value) = headers.get("x-deadline") else { return Ok(None) };
-    let millis = value.to_str().ok().and_then(|text| text.trim().parse::<u64>().ok());
-    let problem = || {
-        let title = format!("x-deadline {value:?} is no time");
-        Problem::new(StatusCode::BAD_REQUEST, title, "give milliseconds since the epoch, as a whole number")
-    };
-    millis.map(|millis| Some(UnixMillis(millis))).ok_or_else(problem)
+    let mut values = headers.get_all("x-deadline").iter();
+    let Some(value) = values.next() else { return Ok(None) };
+    let problem =
+        |title| Problem::new(StatusCode::BAD_REQUEST, title, "give milliseconds since the epoch, as one whole number");
+    if values.next().is_some() {
+        return Err(problem("there is more than one x-deadline".to_owned()));
+    }
+    let digits = value.to_str().ok().filter(|text| text.bytes().all(|byte| byte.is_ascii_digit()));
+    let millis = digits.and_then(|text| text.parse().ok());
+    millis
+        .map(|millis| Some(UnixMillis(millis)))
+        .ok_or_else(|| problem(format!("x-deadline {} is no time", quoted(value))))
 }
 
 fn accepted(ids: &[Box<str>], put: &Put) -> Response {

@@ -3,6 +3,9 @@
 //! | file | what |
 //! | --- | --- |
 //! | `listener` | accepts connections, bounds how many, how long and how large |
+//! | `heads` | a request's head in time |
+//! | `socket` | a client that does not read; an end that does not swallow the last answer |
+//! | `bare` | words for what the HTTP library refuses |
 //! | `guard` | who may enter: bearer tokens |
 //! | `origin` | what web pages may not do |
 //! | `rate` | how often |
@@ -19,7 +22,7 @@
 //! | a job that can't be read, or of an app that is not configured | 400 with `index`, `path` and `reason`; nothing of the request is queued |
 //! | another media type, a content coding | 415 |
 //! | more than 16 MiB, or more than 10,000 jobs | 413 |
-//! | a body that does not come in time (30 s, and 1 KiB/s) | 408 |
+//! | a body that does not come in time (30 s, and a second for each 32 KiB), or pauses for 10 s | 408 |
 //! | no token, or one that is not configured | 401 |
 //! | too many requests; a full spool; a lane that sheds | 429 with `Retry-After` |
 //! | a disk that is nearly full | 507 with `Retry-After` |
@@ -27,19 +30,26 @@
 //!
 //! `x-deadline` (milliseconds since the epoch) shortens the time to live of all jobs of a request. A request may be
 //! repeated: jobs with an id of their own are not queued twice.
+//!
+//! Nothing of a request is queued before all of it was found good: lines, too, are gathered (they have the same bounds as an
+//! array) and put at once. A header `traceparent` says nothing: the job is kept as it came, and names its own. What is no
+//! HTTP, or has a head of more than 32 KiB or 64 fields, is refused (400, 431) and its connection closed.
 
+mod bare;
 mod body;
 mod guard;
+mod heads;
 mod jobs;
 mod listener;
 mod origin;
 mod problem;
 mod rate;
+mod socket;
 mod split;
 
 pub use guard::guard;
 pub use jobs::{Jobs, routes};
-pub use listener::{DoorLimits, serve};
+pub use listener::{DoorLimits, listen, serve};
 pub use origin::check as check_origin;
 pub use problem::Problem;
 pub use split::MAX_JOBS;

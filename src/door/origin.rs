@@ -18,7 +18,11 @@ use super::Problem;
 /// # Errors
 /// Why not.
 pub fn check(headers: &HeaderMap, listen: SocketAddr, tokens: bool) -> Result<(), Problem> {
-    let host = host(headers).ok_or_else(|| refused("the request needs one Host header that names this door"))?;
+    let host = host(headers).ok_or_else(|| {
+        // RFC 9112, section 3.2.
+        let title = "the request needs one Host header, with a name and perhaps a port";
+        Problem::new(StatusCode::BAD_REQUEST, title, "send the Host header that names this door")
+    })?;
     if !tokens && !is_ours(&host, listen) {
         return Err(refused("the Host header names neither loopback nor the address that is listened on"));
     }

@@ -20,7 +20,7 @@ pub struct Problem {
     /// The field of the body that is meant, as `concurrency.min`.
     pub field: Option<String>,
     /// The job that is meant, where it is one.
-    pub job: Option<(usize, BadJob)>,
+    pub job: Option<Box<(usize, BadJob)>>,
     /// When it may be better; rounded up to whole seconds.
     pub retry_after: Option<Duration>,
 }
@@ -44,7 +44,7 @@ impl Problem {
     pub fn of_job(index: usize, bad: BadJob) -> Self {
         let title = format!("job {index}: {bad}");
         let detail = "mend this job and send the request again; nothing of it was queued";
-        Self { job: Some((index, bad)), ..Self::new(StatusCode::BAD_REQUEST, title, detail) }
+        Self { job: Some(Box::new((index, bad))), ..Self::new(StatusCode::BAD_REQUEST, title, detail) }
     }
 
     /// The same may go well later.
@@ -55,15 +55,34 @@ impl Problem {
     }
 }
 
+/// The most characters of a title: more are there only where it quotes what was sent.
+const TITLE: usize = 400;
+/// The most characters of a header's value that a problem quotes.
+const QUOTED: usize = 80;
+
+/// A header's value in quotes, cut where it is long.
+pub(super) fn quoted(value: &HeaderValue) -> String {
+    cut(format!("{value:?}"), QUOTED)
+}
+
+fn cut(mut text: String, most: usize) -> String {
+    if let Some((end, _)) = text.char_indices().nth(most) {
+        text.truncate(end);
+        text.push('…');
+    }
+    text
+}
+
 impl IntoResponse for Problem {
     fn into_response(self) -> Response {
+        let title = cut(self.title, TITLE);
         let mut body = json!({
-            "type": "about:blank", "title": self.title, "status": self.status.as_u16(), "detail": self.detail,
+            "type": "about:blank", "title": title, "status": self.status.as_u16(), "detail": self.detail,
         });
         if let Some(field) = self.field {
             body["field"] = field.into();
         }
-        if let Some((index, bad)) = self.job {
+        if let Some((index, bad)) = self.job.map(|job| *job) {
             body["index"] = index.into();
             body["path"] = bad.path.into();
             body["reason"] = bad.reason.into();

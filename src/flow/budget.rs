@@ -6,19 +6,15 @@
 //!
 //! ```text
 //!   each send  ──▶ +0.1 ┌────────┐
-//!                       │ ≤ most │ ──▶ −1 each retry
+//!                       │ ≤ 200  │ ──▶ −1 each retry
 //!   each second ──▶ +5  └────────┘      empty: put off
 //! ```
 //!
-//! What is saved up is at most a tenth of the last minute's sends, or 200 where these were few: enough for the wave that
-//! the loss of one connection out of many makes, and forgotten a minute after the traffic is. In every span of T seconds
-//! with S sends at most `0.1 × S + 5 × T + most` retries go out. What the budget refuses is
+//! In every span of T seconds with S sends at most `0.1 × S + 5 × T + 200` retries go out. What the budget refuses is
 //! neither failed nor dropped but put off, durably, for as long as the drought has lasted so far: who comes back and
 //! finds it still dry waits twice as long.
 
 use std::time::{Duration, Instant};
-
-use super::Window;
 
 /// In thousandths of a retry: what a send brings in.
 const A_SEND: u64 = 100;
@@ -26,10 +22,8 @@ const A_SEND: u64 = 100;
 const A_RETRY: u64 = 1_000;
 /// What a second brings in: a quiet route can retry too.
 const A_SECOND: u64 = 5_000;
-/// What can be saved up whatever the traffic.
+/// What can be saved up: the wave that a short failure makes.
 const MOST: u64 = 200_000;
-/// Over which sends are counted whose tenth can be saved up.
-const RECENT: Duration = Duration::from_secs(60);
 
 /// The shortest that a refused retry is put off: what is durable can't come sooner anyway.
 const SHORTEST: Duration = Duration::from_secs(2);
@@ -40,7 +34,6 @@ const LONGEST: Duration = Duration::from_secs(600);
 #[derive(Debug, Clone)]
 pub struct RetryBudget {
     balance: u64,
-    sends: Window,
     /// Up to when the seconds were paid in.
     paid_until: Instant,
     /// Since when retries are refused.
@@ -50,19 +43,13 @@ pub struct RetryBudget {
 impl RetryBudget {
     /// A full budget: nothing is known against the provider yet.
     #[must_use]
-    pub fn new(now: Instant) -> Self {
-        Self { balance: MOST, sends: Window::new(RECENT), paid_until: now, dry_since: None }
+    pub const fn new(now: Instant) -> Self {
+        Self { balance: MOST, paid_until: now, dry_since: None }
     }
 
     /// Notes the first attempt of a push.
-    pub fn sent(&mut self, now: Instant) {
-        self.sends.note(true, now);
-        self.balance += A_SEND;
-    }
-
-    /// What can be saved up now.
-    fn most(&mut self, now: Instant) -> u64 {
-        (u64::from(self.sends.whole(now).all) * A_SEND).max(MOST)
+    pub fn sent(&mut self) {
+        self.balance = (self.balance + A_SEND).min(MOST);
     }
 
     /// Whether a retry can be paid now. If not, how long it shall be put off; `sample` is uniform in `0.0..1.0`.
@@ -87,7 +74,7 @@ impl RetryBudget {
 
     /// Gives back what was spent on a retry that surely was not processed.
     pub fn refund(&mut self) {
-        self.balance += A_RETRY;
+        self.balance = (self.balance + A_RETRY).min(MOST);
     }
 
     /// Retries that could go out now.
@@ -103,9 +90,8 @@ impl RetryBudget {
             // What is less than a thousandth stays for the next time.
             let paid = Duration::from_nanos_u128(income * 1_000_000_000 / u128::from(A_SECOND));
             self.paid_until += paid;
-            self.balance = self.balance.saturating_add(u64::try_from(income).unwrap_or(u64::MAX));
+            self.balance = (self.balance + u64::try_from(income).unwrap_or(MOST)).min(MOST);
         }
-        self.balance = self.balance.min(self.most(now));
         // A drought is over when a quarter is saved up, not with the first drop.
         if self.balance >= MOST / 4 {
             self.dry_since = None;

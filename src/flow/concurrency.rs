@@ -1,7 +1,8 @@
 //! How many attempts may be under way at once, as the provider's answers suggest.
 //!
 //! Slow start, then additive increase, multiplicative decrease (AIMD), as TCP does it and as Netflix advises for a
-//! client of somebody else's service; lowered by being refused, by time-outs, and by round trips that [grow](Latency).
+//! client of somebody else's service; lowered by being [refused](super::Refusals), by time-outs, and by round trips that
+//! [grow](Latency).
 //!
 //! ```text
 //!  limit ▲        ╭─╮ ×0.7    ╭──           │  ╭─╴ straight on to where it was,
@@ -23,6 +24,7 @@ use std::time::{Duration, Instant};
 
 use super::Latency;
 use super::latency::Trend;
+use super::refusals::{Refusals, Word};
 
 /// What an answer says about capacity.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -62,6 +64,7 @@ pub struct Concurrency {
     /// Answers since the limit last grew by one (in additive increase).
     kept: u32,
     latency: Latency,
+    refusals: Refusals,
     decreased_at: Option<Instant>,
 }
 
@@ -78,6 +81,7 @@ impl Concurrency {
             threshold: u32::MAX,
             kept: 0,
             latency: Latency::default(),
+            refusals: Refusals::default(),
             decreased_at: None,
         }
     }
@@ -104,6 +108,7 @@ impl Concurrency {
         self.kept = 0;
         self.decreased_at = Some(now);
         self.latency.restart();
+        self.refusals.restart();
     }
 
     /// Notes an answer to an attempt that took `round_trip`.
@@ -111,13 +116,19 @@ impl Concurrency {
         let sent_at = now.checked_sub(round_trip).unwrap_or(now);
         let old = self.decreased_at.is_some_and(|at| sent_at <= at);
         let binds = !load.held_back && load.in_flight >= self.limit / 2;
-        if signal == Signal::Overload {
-            if !old {
-                self.decrease(self.limit * DECREASE_TENTHS / 10, self.min, now);
-            }
+        if old {
             return;
         }
-        if old {
+        let word = match signal {
+            Signal::Overload => self.refusals.refused(self.limit, load.in_flight, now),
+            Signal::Accepted | Signal::Answered => self.refusals.answered(self.limit, load.in_flight, round_trip, now),
+        };
+        match word {
+            Word::Stay | Word::Hold => {}
+            Word::Down => self.refused(load, now),
+            Word::Back(limit) => self.threshold = self.threshold.max(limit),
+        }
+        if signal == Signal::Overload {
             return;
         }
         if signal == Signal::Accepted {
@@ -132,9 +143,17 @@ impl Concurrency {
                 Trend::Elsewhere { limit } => self.threshold = self.threshold.max(limit),
             }
         }
-        if binds {
+        if binds && word != Word::Hold {
             self.grow();
         }
+    }
+
+    /// Lowers what is under way, even if that was less than the limit; slow start leads back from there.
+    fn refused(&mut self, load: Load, now: Instant) {
+        let threshold = self.limit * DECREASE_TENTHS / 10;
+        let used = load.in_flight.max(AGAIN).min(self.limit);
+        self.decrease((used * DECREASE_TENTHS / 10).max(AGAIN.min(threshold)), self.min, now);
+        self.threshold = threshold.max(self.limit);
     }
 
     fn grow(&mut self) {

@@ -83,6 +83,19 @@ impl MassDeath {
         }
     }
 
+    /// Bears another share from now on.
+    pub fn set_limit(&mut self, limit: f64) {
+        self.limit = limit;
+    }
+
+    /// What was counted says nothing of what is sent from now on: by another credential, to another topic or project.
+    /// Verdicts that were held are not any more; fewer answers are enough to hold them again. What is usual stays known.
+    pub fn begin_anew(&mut self) {
+        self.window.clear();
+        self.circuit = Circuit::new(FIRST_PAUSE, LONGEST_PAUSE);
+        self.wary = LEAST;
+    }
+
     /// Notes an answer to what was sent at `sent_at`, and rules on it. `sample` is uniform in `0.0..1.0`.
     pub fn note(&mut self, life: Life, sent_at: Instant, sample: f64, now: Instant) -> Ruling {
         if self.circuit.state(now) != CircuitState::Closed {

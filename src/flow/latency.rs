@@ -112,7 +112,10 @@ impl Latency {
         if !risen {
             return Trend::Flat;
         }
-        let rise = *self.rise.get_or_insert(Rise { first_limit: limit, limit, seconds: mean });
+        let rise = self.rise.get_or_insert(Rise { first_limit: limit, limit, seconds: mean });
+        // While the limit still grew, round trips told of what was under way before: the worst is what the limit made.
+        rise.seconds = rise.seconds.max(mean);
+        let rise = *rise;
         if limit <= (rise.limit / 2).max(super::concurrency::AGAIN) {
             if mean > rise.seconds * 0.8 {
                 self.baseline = Some(mean);

@@ -4,8 +4,9 @@
 //! | --- | --- | --- |
 //! | [`Pace`] | how many may go now, so that a rate is never passed by more than its burst (GCRA) | `flow_3_1_…`, `flow_3_2_…` |
 //! | [`Ramp`] | what part of its limits a route may use that comes back | `flow_3_1_a_ramp_…`, `tests/flow_outage.rs` |
+//! | [`Rise`] | what part of its rate a route may use that begins from nothing | `flow_3_3_a_rise_…` |
 //! | [`Throttle`] | which devices must wait, and how long | `flow_3_1_a_throttled_device_…` |
-//! | [`Concurrency`], [`Latency`] | how many may be under way at once, as the provider's answers suggest | `flow_3_3_…` |
+//! | [`Concurrency`], [`Latency`], [`Refusals`] | how many may be under way at once, as the provider's answers suggest | `flow_3_3_…` |
 //! | [`Breaker`] | whether the provider is worth asking | `flow_3_5_…`, `tests/flow_outage.rs` |
 //! | [`Backoff`] | how long to wait before the next attempt | `flow_3_6_a_delay_…` |
 //! | [`RetryBudget`] | how many retries the route may afford | `flow_3_6_…`, `tests/flow_outage.rs` |
@@ -27,6 +28,8 @@ mod deaths;
 mod latency;
 mod ramp;
 mod rate;
+mod refusals;
+mod rise;
 #[cfg(test)]
 mod tests;
 mod throttle;
@@ -41,5 +44,7 @@ pub use deaths::{Life, MassDeath, Ruling};
 pub use latency::Latency;
 pub use ramp::Ramp;
 pub use rate::{Pace, Rate};
+pub use refusals::Refusals;
+pub use rise::Rise;
 pub use throttle::Throttle;
 pub use window::{Counts, Window};

@@ -8,12 +8,12 @@ use std::time::Duration;
 
 use futures::future::{BoxFuture, join_all};
 use futures::stream::{FuturesUnordered, StreamExt};
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
 
 use super::{Book, Due, Ended, Event, OutcomeKind, Resolution, Sink, Step, Tally, wire};
 use crate::dispatch::Exit;
-use crate::job::{Envelope, SourceName};
+use crate::job::{Envelope, RouteId, SourceName};
 use crate::source::Keeper;
 use crate::telemetry::{Metrics, PushEnd, RouteLabel};
 
@@ -57,8 +57,8 @@ pub struct Settlement {
     pub sinks: Vec<Arc<dyn Sink>>,
     /// Who keeps retries and dead letters.
     pub keepers: Keepers,
-    /// By route.
-    pub labels: Vec<RouteLabel>,
+    /// By [`RouteId`]: more may come, a number's never changes. A route's is in here before any push of it ends.
+    pub labels: watch::Receiver<Arc<[RouteLabel]>>,
     /// The books.
     pub tally: Arc<Tally>,
     /// Metrics.
@@ -73,7 +73,7 @@ pub async fn run(settlement: Settlement) {
         told: OutcomeKind::ALL.map(|kind| told.contains(&kind)),
         sinks,
         keepers,
-        labels,
+        labels: Labels { known: Arc::default(), all: labels },
         tally,
         metrics,
         book: Book::default(),
@@ -151,11 +151,27 @@ impl Batch {
     }
 }
 
+/// The routes' labels, as far as they were needed.
+struct Labels {
+    known: Arc<[RouteLabel]>,
+    all: watch::Receiver<Arc<[RouteLabel]>>,
+}
+
+impl Labels {
+    fn of(&mut self, route: RouteId) -> &RouteLabel {
+        let index = route.0 as usize;
+        if index >= self.known.len() {
+            self.known = Arc::clone(&self.all.borrow());
+        }
+        &self.known[index]
+    }
+}
+
 struct Desk {
     told: [bool; 7],
     sinks: Vec<Arc<dyn Sink>>,
     keepers: Keepers,
-    labels: Vec<RouteLabel>,
+    labels: Labels,
     tally: Arc<Tally>,
     metrics: Arc<Metrics>,
     book: Book,
@@ -206,7 +222,7 @@ impl Desk {
         }
     }
 
-    fn count(&self, ended: &Ended) {
+    fn count(&mut self, ended: &Ended) {
         let Ended { push, outcome } = ended;
         let took = push.envelope.origin.accepted.elapsed();
         let route = push.route();
@@ -216,7 +232,7 @@ impl Desk {
         }
         let unrouted;
         let app = match route {
-            Some(id) => &self.labels[id.0 as usize].app,
+            Some(id) => &self.labels.of(id).app,
             None => {
                 unrouted = Arc::from(&*push.envelope.job.app);
                 &unrouted

@@ -1,17 +1,24 @@
 //! The books of this run: what became of every push, by route.
+//!
+//! Routes come while others are counted for: a row is made when it is first looked at, and stays where it is. That takes
+//! no lock: rows stand in blocks of 1, 2, 4, … of them, each made once.
 
+use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::OutcomeKind;
 use crate::job::{Lane, RouteId};
 use crate::telemetry::Latencies;
 
+type Row = [AtomicU64; 7];
+
 /// Counts since the process started. Written by the settlement alone, read by anybody.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Tally {
-    routes: Vec<[AtomicU64; 7]>,
+    /// Block `n` has the rows of the routes from `2^n - 1` on, as many as `2^n`.
+    blocks: [OnceLock<Box<[Row]>>; 32],
     /// Pushes that had no route.
-    unrouted: [AtomicU64; 7],
+    unrouted: Row,
     later: AtomicU64,
     returned: AtomicU64,
     jobs_settled: AtomicU64,
@@ -20,21 +27,17 @@ pub struct Tally {
 }
 
 impl Tally {
-    /// Books for so many routes.
-    #[must_use]
-    pub fn new(routes: usize) -> Self {
-        Self {
-            routes: (0..routes).map(|_| Default::default()).collect(),
-            unrouted: Default::default(),
-            later: AtomicU64::new(0),
-            returned: AtomicU64::new(0),
-            jobs_settled: AtomicU64::new(0),
-            latency: Default::default(),
-        }
+    /// The counts of a route.
+    fn row(&self, route: RouteId) -> &Row {
+        let nth = route.0.saturating_add(1);
+        let block = nth.ilog2();
+        let first = 1_u32 << block;
+        let rows = self.blocks[block as usize].get_or_init(|| (0..first).map(|_| Row::default()).collect());
+        &rows[(nth - first) as usize]
     }
 
     pub(super) fn ended(&self, route: Option<RouteId>, kind: OutcomeKind) {
-        let counts = route.map_or(&self.unrouted, |id| &self.routes[id.0 as usize]);
+        let counts = route.map_or(&self.unrouted, |id| self.row(id));
         counts[kind.index()].fetch_add(1, Ordering::Relaxed);
     }
 
@@ -59,13 +62,14 @@ impl Tally {
     /// How many pushes of a route ended so.
     #[must_use]
     pub fn route(&self, route: RouteId, kind: OutcomeKind) -> u64 {
-        self.routes[route.0 as usize][kind.index()].load(Ordering::Relaxed)
+        self.row(route)[kind.index()].load(Ordering::Relaxed)
     }
 
     /// How many pushes ended so, in all.
     #[must_use]
     pub fn total(&self, kind: OutcomeKind) -> u64 {
-        let counts = self.routes.iter().chain([&self.unrouted]);
+        let rows = self.blocks.iter().filter_map(OnceLock::get).flat_map(|rows| rows.iter());
+        let counts = rows.chain([&self.unrouted]);
         counts.map(|counts| counts[kind.index()].load(Ordering::Relaxed)).sum()
     }
 
@@ -91,5 +95,23 @@ impl Tally {
     #[must_use]
     pub fn jobs_settled(&self) -> u64 {
         self.jobs_settled.load(Ordering::Relaxed)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_route_has_a_row_of_its_own_from_the_first_look_on() {
+        let tally = Tally::default();
+        for route in 0..100 {
+            (0..=route).for_each(|_| tally.ended(Some(RouteId(route)), OutcomeKind::Delivered));
+        }
+        tally.ended(None, OutcomeKind::Rejected);
+        let counted = |route| tally.route(RouteId(route), OutcomeKind::Delivered);
+        assert!((0..100).all(|route| counted(route) == u64::from(route) + 1));
+        assert_eq!((counted(100), counted(127), counted(1_000)), (0, 0, 0));
+        assert_eq!((tally.total(OutcomeKind::Delivered), tally.ended_in_all()), (5_050, 5_051));
     }
 }

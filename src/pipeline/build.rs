@@ -3,34 +3,29 @@
 use std::sync::Arc;
 use std::time::Instant;
 
+use futures::FutureExt;
 use futures::stream::FuturesUnordered;
 use tokio::sync::{Notify, mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
+use super::routes::{Routes, Surroundings};
 use super::threads::Threads;
-use super::{Intake, Pipeline, Settings, Sources, StartError, Steering, View};
-use crate::delivery::{Delivery, RouteOrders, RouteSettings, RouteStatus};
-use crate::dispatch::{Dispatch, RouteDoor};
-use crate::job::{Envelope, Lane, MemoryBudget, RouteId, RouteTable, UnixMillis};
+use super::{End, Intake, NotReloaded, Pipeline, Settings, Sources, StartError, Steering, View};
+use crate::dispatch::Dispatch;
+use crate::job::{Envelope, Lane, MemoryBudget, RouteTable, UnixMillis};
 use crate::outcome::{AmqpSink, FileSink, Keepers, OutcomeSettings, Settlement, Sink, Tally, Troubles, WebhookSink};
-use crate::provider::http2::{Pool, PoolOptions};
-use crate::provider::{Protocol, ProviderSettings, apns, fcm};
 use crate::source::amqp::AmqpSource;
 use crate::source::spool::SpoolSource;
 use crate::spool::Spool;
 use crate::stage::{Inlet, Outlet, link};
-use crate::telemetry::{Metrics, RouteLabel};
+use crate::telemetry::Metrics;
 
 /// Chunks of pushes on their way to the settlement, at most; beyond it the deliveries wait.
 const RESOLUTIONS: usize = 64;
 
-/// A route, before it has a task.
-struct Route {
-    label: RouteLabel,
-    limits: RouteSettings,
-    protocol: Arc<dyn Protocol>,
-    pool: Pool,
-}
+/// Reloads that the dispatch has not taken in yet, at most: it takes one in at once, unless the settlement holds it up.
+/// Beyond it a reload is refused.
+const RELOADS: usize = 16;
 
 impl Pipeline {
     /// Starts everything. Nothing is waited for: a broker or a provider that is down is tried until it is up.
@@ -43,45 +38,26 @@ impl Pipeline {
         let metrics = Arc::new(Metrics::default());
         let stop = Stop::default();
         let memory = MemoryBudget::new(usize::try_from(settings.limits.memory).unwrap_or(usize::MAX));
-        let routes = routes(settings, &stop.credentials)?;
-        let table = route_table(settings);
-        let labels: Vec<RouteLabel> = routes.iter().map(|route| route.label.clone()).collect();
-        let tally = Arc::new(Tally::new(routes.len()));
+        let tally = Arc::new(Tally::default());
 
-        let mut threads = Threads::start(delivery_threads()).map_err(StartError::Threads)?;
+        let threads = Threads::start(delivery_threads()).map_err(StartError::Threads)?;
         let doorbell = Arc::new(Notify::new());
         let (resolutions_in, resolutions) = mpsc::channel(RESOLUTIONS);
         let (exits_in, exits) = mpsc::channel(RESOLUTIONS);
-        let tasks = FuturesUnordered::new();
-        let mut doors = Vec::new();
-        let mut statuses = Vec::new();
-        let mut orders = Vec::new();
-        for route in routes {
-            let (outlet, inlet) = link(Arc::clone(&doorbell));
-            let (status_in, status) = watch::channel(RouteStatus::default());
-            doors.push(RouteDoor { label: route.label.clone(), outlet, default_ttl: route.limits.default_ttl });
-            statuses.push((route.label.clone(), status));
-            let (orders_in, route_orders) = watch::channel(RouteOrders::new(route.limits));
-            orders.push((route.label.clone(), orders_in));
-            let delivery = Delivery {
-                label: route.label,
-                orders: route_orders,
-                protocol: route.protocol,
-                pool: route.pool,
-                inlet,
-                resolutions: resolutions_in.clone(),
-                status: status_in,
-                metrics: Arc::clone(&metrics),
-            };
-            // The dispatch's end is a delivery's signal to drain, so it needs no stop of its own.
-            let run = crate::delivery::run(delivery, stop.abandon.clone());
-            tasks.push(threads.next().spawn(run));
-        }
-        drop(resolutions_in);
+        let (doors_in, doors) = mpsc::channel(RELOADS);
+        let surroundings = Surroundings {
+            doorbell: Arc::clone(&doorbell),
+            resolutions: resolutions_in,
+            metrics: Arc::clone(&metrics),
+            abandon: stop.abandon.clone(),
+            credentials: stop.credentials.clone(),
+        };
+        let mut routes = Routes::new(surroundings, threads, doors_in);
+        let (_, deliveries) = routes.reload(settings).map_err(StartError::from)?;
+        let tasks: FuturesUnordered<_> = deliveries.into_iter().collect();
 
-        let (_, table) = watch::channel(Arc::new(table));
         let mut inlets = Vec::new();
-        let sources = sources(settings, &table, &mut inlets, &memory, &metrics, &stop.intake)?;
+        let sources = sources(settings, &routes.table(), &mut inlets, &memory, &metrics, &stop.intake)?;
         let troubles = Troubles::default();
         let keepers = Keepers {
             amqp: sources.amqp.as_ref().map(AmqpSource::keeper),
@@ -93,7 +69,7 @@ impl Pipeline {
             publish: settings.outcomes.publish.clone(),
             sinks: sinks(&settings.outcomes, sources.amqp.as_ref(), &troubles, &metrics)?,
             keepers,
-            labels,
+            labels: routes.labels(),
             tally: Arc::clone(&tally),
             metrics: Arc::clone(&metrics),
         };
@@ -103,18 +79,19 @@ impl Pipeline {
         let dispatch = Dispatch {
             lanes,
             inlets,
-            routes: doors,
+            changes: doors,
             doorbell,
             exits: exits_in,
             shedding: shedding_in,
             memory: Arc::clone(&memory),
             metrics: Arc::clone(&metrics),
         };
-        tasks.push(tokio::spawn(crate::dispatch::run(dispatch, stop.dispatch.clone())));
+        let dispatch = crate::dispatch::run(dispatch, stop.dispatch.clone());
+        tasks.push(tokio::spawn(dispatch.map(|()| End::Unasked)));
         let view = View {
             started: Instant::now(),
             started_at: UnixMillis::now(),
-            routes: statuses.into(),
+            routes: routes.open(),
             amqp: sources.amqp.as_ref().map(AmqpSource::status),
             spool: sources.spool.as_ref().map(SpoolSource::status),
             tally,
@@ -122,9 +99,19 @@ impl Pipeline {
             memory,
             troubles,
         };
-        let steering = Steering::new(orders, lanes_in);
-        let intake = sources.spool.as_ref().map(|spool| Intake { writer: spool.writer(), routes: table, shedding });
-        Ok(Self { view, steering, sources, intake, stop, tasks, settlement, threads })
+        let steering = Steering::new(routes.open());
+        let intake =
+            sources.spool.as_ref().map(|spool| Intake { writer: spool.writer(), routes: routes.table(), shedding });
+        Ok(Self { view, steering, sources, intake, stop, lanes: lanes_in, routes, tasks, settlement })
+    }
+}
+
+impl From<NotReloaded> for StartError {
+    fn from(error: NotReloaded) -> Self {
+        match error {
+            NotReloaded::Route(label, error) => StartError::Route(label, error),
+            NotReloaded::Busy => unreachable!("nothing was before the first configuration"),
+        }
     }
 }
 
@@ -179,53 +166,6 @@ fn sources(
 /// Half of the cores: the other half is the broker's client, the dispatch and the settlement.
 fn delivery_threads() -> usize {
     std::thread::available_parallelism().map_or(1, |cores| cores.get().div_ceil(2))
-}
-
-fn route_table(settings: &Settings) -> RouteTable {
-    let mut next = (0..).map(RouteId);
-    RouteTable::new(settings.apps.iter().map(|app| {
-        let mut routes = [None; 3];
-        for (provider, ..) in &app.routes {
-            routes[provider.index()] = next.next();
-        }
-        (app.name.as_str().into(), routes)
-    }))
-}
-
-fn routes(settings: &Settings, credentials: &CancellationToken) -> Result<Vec<Route>, StartError> {
-    let mut built = Vec::new();
-    for app in &settings.apps {
-        let name: Arc<str> = app.name.as_str().into();
-        for (provider, client, limits) in &app.routes {
-            let label = RouteLabel { app: Arc::clone(&name), provider: *provider };
-            let route = |error: String| StartError::Route(label.clone(), error);
-            let (protocol, pool) = client_of(client, limits, credentials).map_err(route)?;
-            built.push(Route { label, limits: limits.clone(), protocol, pool });
-        }
-    }
-    Ok(built)
-}
-
-fn client_of(
-    client: &ProviderSettings,
-    limits: &RouteSettings,
-    credentials: &CancellationToken,
-) -> Result<(Arc<dyn Protocol>, Pool), String> {
-    let connections = limits.connections as usize;
-    let (protocol, endpoint, tls, options): (Arc<dyn Protocol>, _, _, _) = match client {
-        ProviderSettings::Apns(settings) => {
-            let protocol = apns::Apns::new(settings).map_err(|error| error.to_string())?;
-            let tls = protocol.tls();
-            (Arc::new(protocol), &settings.endpoint, tls, PoolOptions::apns(connections, limits.request_timeout))
-        }
-        ProviderSettings::Fcm(settings) => {
-            let protocol = fcm::Fcm::start(settings, credentials.clone()).map_err(|error| error.to_string())?;
-            let tls = protocol.tls();
-            (Arc::new(protocol), &settings.endpoint, tls, PoolOptions::fcm(connections, limits.request_timeout))
-        }
-    };
-    let pool = Pool::new(endpoint, tls, options).map_err(|error| error.to_string())?;
-    Ok((protocol, pool))
 }
 
 fn sinks(

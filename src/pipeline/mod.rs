@@ -1,11 +1,15 @@
-//! Builds the pipeline from its settings, shows it, steers it, drains it.
+//! Builds the pipeline from its settings, shows it, steers it, changes it while it runs, drains it.
+//!
+//! It is built as it is changed: the first configuration is a reload from nothing, as far as routes are concerned.
 //!
 //! Who ends when: the intake stops first; then the dispatch returns what waits and ends; with it the deliveries' links,
 //! so that each finishes what is in flight and ends; with them the settlement's inboxes, so that it settles what is left
 //! and ends; the source is closed last, when the last ack has been said.
 
 mod build;
+mod difference;
 mod http;
+mod routes;
 mod settings;
 mod steering;
 mod threads;
@@ -19,16 +23,17 @@ use tokio::sync::watch;
 use tokio::task::{AbortHandle, JoinError, JoinHandle};
 use tokio::time::{Instant, timeout, timeout_at};
 
-use crate::dispatch::Shedding;
+use crate::dispatch::{LaneSettings, Shedding};
 use crate::job::RouteTable;
 use crate::source::amqp::AmqpSource;
 use crate::source::spool::SpoolSource;
 use crate::spool::{OpenError, Writer};
 use crate::telemetry::RouteLabel;
 use build::Stop;
-use threads::Threads;
+use routes::Routes;
 
 pub use http::HttpSettings;
+pub use routes::Reloaded;
 pub use settings::{AppSettings, LimitSettings, Settings};
 pub use steering::{NotPatched, Steering};
 pub use view::{Status, View};
@@ -46,10 +51,11 @@ pub struct Pipeline {
     sources: Sources,
     intake: Option<Intake>,
     stop: Stop,
+    lanes: watch::Sender<[LaneSettings; 3]>,
+    routes: Routes,
     /// The dispatch and the deliveries: none ends before it is told to.
-    tasks: FuturesUnordered<JoinHandle<()>>,
+    tasks: FuturesUnordered<JoinHandle<End>>,
     settlement: JoinHandle<()>,
-    threads: Threads,
 }
 
 /// Where its jobs come from.
@@ -68,6 +74,37 @@ pub struct Intake {
     /// Which routes' lanes shed now.
     pub shedding: watch::Receiver<Shedding>,
 }
+
+/// How a task ended that did not panic.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum End {
+    /// Its route was removed.
+    Removed,
+    /// Nothing of the kind: all right in a drain, a bug before.
+    Unasked,
+}
+
+/// Why a configuration was not taken on. The one before is in force, wholly.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum NotReloaded {
+    /// A route's credential or trust can't be used.
+    Route(RouteLabel, String),
+    /// The dispatch, which waits for a sink, has not taken in several reloads before this one. It can be tried again.
+    Busy,
+}
+
+impl std::fmt::Display for NotReloaded {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            NotReloaded::Route(label, error) => write!(f, "apps.{}.{}: {error}", label.app, label.provider),
+            NotReloaded::Busy => {
+                f.write_str("the reloads before this one are not all in force yet: a sink holds all up")
+            }
+        }
+    }
+}
+
+impl std::error::Error for NotReloaded {}
 
 /// How a drain ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -125,6 +162,25 @@ impl Pipeline {
         self.steering.clone()
     }
 
+    /// Takes on what of `settings` a running pipeline can: lanes, limits, apps, routes and what these send by. Patches are
+    /// forgotten, and a pause ends. Waits for nobody; holds for what waits too.
+    ///
+    /// A route that is new gets jobs at once. One that is gone gets none: its jobs are `unknown_app` or `no_route` from now
+    /// on, what is in flight is finished, and what had waited for it is kept durably for
+    /// [a while](crate::dispatch::KEPT_AFTER_REMOVAL) before it comes again as any job. One that has another credential
+    /// (be it another text in the same file), endpoint or topic sends by new connections from now on and finishes what is in
+    /// flight on the old ones. All other connections stay.
+    ///
+    /// # Errors
+    /// Why not. The configuration before is in force then, wholly.
+    pub fn reload(&mut self, settings: &Settings) -> Result<Reloaded, NotReloaded> {
+        let (reloaded, tasks) = self.routes.reload(settings)?;
+        self.tasks.extend(tasks);
+        let new = &settings.lanes;
+        self.lanes.send_if_modified(|lanes| std::mem::replace(lanes, new.clone()) != *new);
+        Ok(reloaded)
+    }
+
     /// Waits for what must not happen: a task that ends without having been told to, because of a bug. What it held is
     /// unsettled; the process should end, and everything comes again. Cancel-safe.
     pub async fn broken(&mut self) -> String {
@@ -141,8 +197,17 @@ impl Pipeline {
                 None => std::future::pending().await,
             }
         };
+        let stage = async {
+            // One whose route was removed has ended as it should.
+            while let Some(ended) = self.tasks.next().await {
+                if !matches!(ended, Ok(End::Removed)) {
+                    return ended;
+                }
+            }
+            Ok(End::Unasked)
+        };
         let ended = tokio::select! {
-            Some(ended) = self.tasks.next() => ended,
+            ended = stage => ended.map(drop),
             ended = &mut self.settlement => ended,
             bug = amqp => return bug,
             bug = spool => return bug,
@@ -155,7 +220,9 @@ impl Pipeline {
 
     /// Ends it: takes nothing more, finishes what is in flight within `deadline`, returns the rest, settles, closes.
     pub async fn drain(self, deadline: Duration) -> Drained {
-        let Self { sources, stop, tasks, mut settlement, threads, .. } = self;
+        let Self { sources, stop, tasks, mut settlement, routes, .. } = self;
+        // With it go the last ways to the settlement but the tasks' own.
+        let threads = routes.end();
         let give_up = Instant::now() + deadline;
         stop.intake.cancel();
         stop.dispatch.cancel();
@@ -178,7 +245,7 @@ impl Pipeline {
         let last_words = give_up.max(Instant::now()) + LAST_WORDS;
         let settled = timeout_at(last_words, &mut settlement).await;
         settlement.abort();
-        let panicked = |ended: &Result<(), JoinError>| ended.as_ref().is_err_and(JoinError::is_panic);
+        let panicked = |ended: Option<&JoinError>| ended.is_some_and(JoinError::is_panic);
         if let Some(amqp) = sources.amqp {
             amqp.close().await;
         }
@@ -188,8 +255,8 @@ impl Pipeline {
         stop.credentials.cancel();
         drop(threads);
         match settled {
-            _ if results.iter().any(panicked) => Drained::Broken,
-            Ok(ended) if panicked(&ended) => Drained::Broken,
+            _ if results.iter().any(|ended| panicked(ended.as_ref().err())) => Drained::Broken,
+            Ok(ended) if panicked(ended.as_ref().err()) => Drained::Broken,
             Ok(_) if clean => Drained::Clean,
             _ => Drained::WorkLeft,
         }

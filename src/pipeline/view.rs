@@ -6,6 +6,7 @@ use std::time::Instant;
 
 use serde::Serialize;
 
+use super::routes::OpenRoute;
 use crate::delivery::{RouteState, RouteStatus};
 use crate::job::{Lane, MemoryBudget, RouteId, SourceName, UnixMillis};
 use crate::outcome::{OutcomeKind, Tally, Troubles};
@@ -19,7 +20,7 @@ use tokio::sync::watch;
 pub struct View {
     pub(super) started: Instant,
     pub(super) started_at: UnixMillis,
-    pub(super) routes: Arc<[(RouteLabel, watch::Receiver<RouteStatus>)]>,
+    pub(super) routes: watch::Receiver<Arc<[OpenRoute]>>,
     pub(super) amqp: Option<watch::Receiver<SourceStatus>>,
     pub(super) spool: Option<watch::Receiver<SpoolSourceStatus>>,
     pub(super) troubles: Troubles,
@@ -108,8 +109,9 @@ impl View {
         for (sink, error) in self.troubles.all() {
             reasons.push(format!("outcomes can't be told, and jobs wait for that: {sink}: {error}"));
         }
-        let mut usable = self.routes.is_empty();
-        for (label, status) in self.routes.iter() {
+        let routes = Arc::clone(&self.routes.borrow());
+        let mut usable = routes.is_empty();
+        for OpenRoute { label, status, .. } in routes.iter() {
             let status = status.borrow();
             match status.state {
                 RouteState::Parked | RouteState::Unavailable | RouteState::NoCredential => {
@@ -132,7 +134,6 @@ impl View {
         let (ready, reasons) = self.readiness();
         let amqp = self.amqp.iter().map(|status| (SourceName::Amqp, AnyStatus::Amqp(status.borrow().clone())));
         let spool = self.spool.iter().map(|status| (SourceName::Spool, AnyStatus::Spool(status.borrow().clone())));
-        let routes = (0..).map(RouteId).zip(self.routes.iter());
         Status {
             version: env!("CARGO_PKG_VERSION"),
             started_at: self.started_at,
@@ -143,11 +144,13 @@ impl View {
                 .chain(spool)
                 .map(|(source, status)| SourceReport { source: source.as_str(), status })
                 .collect(),
-            routes: routes
-                .map(|(id, (label, status))| RouteReport {
-                    app: Arc::clone(&label.app),
+            routes: self
+                .routes()
+                .into_iter()
+                .map(|(id, label, status)| RouteReport {
                     provider: label.provider.as_str(),
-                    status: status.borrow().clone(),
+                    app: label.app,
+                    status,
                     outcomes: counts(|kind| self.tally.route(id, kind)),
                 })
                 .collect(),
@@ -160,9 +163,11 @@ impl View {
         }
     }
 
-    /// The routes, with what each shows.
-    pub fn routes(&self) -> impl Iterator<Item = (&RouteLabel, RouteStatus)> {
-        self.routes.iter().map(|(label, status)| (label, status.borrow().clone()))
+    /// The routes that are configured now, in the order of their names, with what each shows.
+    #[must_use]
+    pub fn routes(&self) -> Vec<(RouteId, RouteLabel, RouteStatus)> {
+        let routes = Arc::clone(&self.routes.borrow());
+        routes.iter().map(|route| (route.id, route.label.clone(), route.status.borrow().clone())).collect()
     }
 
     fn lane(&self, lane: Lane) -> LaneReport {

@@ -11,6 +11,7 @@
 //! ```
 
 pub mod apns;
+mod client;
 mod credential;
 pub mod fcm;
 pub mod http2;
@@ -23,6 +24,7 @@ mod settings;
 pub mod tls;
 mod wording;
 
+pub use client::Client;
 pub use credential::CredentialError;
 pub use protocol::{Answer, Credential, Protocol, Request};
-pub use settings::{Endpoint, ProviderSettings};
+pub use settings::{Endpoint, Fingerprint, ProviderSettings};

@@ -61,6 +61,12 @@ pub trait Protocol: Send + Sync + 'static {
     /// The credential's state, and its changes.
     fn credential(&self) -> watch::Receiver<Credential>;
 
+    /// Over what time the traffic of a route that begins shall rise to its rate; `None`: the provider asks for nothing of
+    /// the kind.
+    fn rises_over(&self) -> Option<Duration> {
+        None
+    }
+
     /// Asks for a fresh credential, because the provider refused the one in use. Many calls make one renewal.
     fn renew(&self);
 }

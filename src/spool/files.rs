@@ -35,8 +35,7 @@ impl Directory {
     pub(super) fn open(path: &Path) -> Result<Self, OpenError> {
         let store = |what: &str, error: io::Error| OpenError::Store(path.to_owned(), format!("{what}: {error}"));
         if !path.is_dir() {
-            let made = DirBuilder::new().recursive(true).mode(0o700).create(path);
-            made.map_err(|error| store("the directory can't be made", error))?;
+            make(path).map_err(|error| store("the directory can't be made", error))?;
         }
         let open = |name| File::options().read(true).write(true).create(true).truncate(false).open(path.join(name));
         let lock = open("lock").map_err(|error| store("can't be written to", error))?;
@@ -69,6 +68,17 @@ impl Directory {
     pub(super) fn clean(&self) -> io::Result<()> {
         self.handed.set_len(0)
     }
+}
+
+/// Makes it and what is missing above it, so that a loss of power does not take it away with all that will be in it.
+fn make(path: &Path) -> io::Result<()> {
+    let missing: Vec<&Path> = path.ancestors().take_while(|above| !above.is_dir()).collect();
+    DirBuilder::new().recursive(true).mode(0o700).create(path)?;
+    for made in missing {
+        let above = made.parent().filter(|above| !above.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        File::open(above)?.sync_all()?;
+    }
+    Ok(())
 }
 
 /// The sequence numbers up to which a strand was handed out, in its front and in its back region.

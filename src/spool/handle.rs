@@ -14,7 +14,7 @@ use super::seen::{DIGEST, Digest, Seen};
 use super::strands::Strands;
 use super::writer::Desk;
 use super::{
-    Again, Dead, Key, NewJob, OpenError, Put, Reader, Refused, SEQUENCE_BITS, SpoolSettings, SpoolStatus, schema,
+    Again, Dead, Key, NewJob, OpenError, Put, Reader, Refused, SEQUENCE_BITS, SpoolSettings, SpoolStatus, schema, space,
 };
 use crate::job::UnixMillis;
 
@@ -36,8 +36,9 @@ impl Spool {
         let directory = Directory::open(path)?;
         let connection = schema::open_or_make(path)?;
         let store = |error: String| OpenError::Store(path.clone(), error);
-        suspect(&connection, &directory).map_err(store)?;
         let read = |error: rusqlite::Error| store(format!("spool.db: {error}"));
+        space::bound_log(&connection, settings).map_err(read)?;
+        suspect(&connection, &directory).map_err(store)?;
         let strands = Strands::load(&connection).map_err(read)?;
         let seen = load_seen(&connection, settings).map_err(read)?;
         let handed = directory.handed().map_err(|error| store(error.to_string()))?;
@@ -63,7 +64,12 @@ impl Spool {
             status: status_in,
             owed: super::writer::Owed::default(),
         };
-        let thread = std::thread::Builder::new().name("spool-writer".to_owned()).spawn(move || desk.run());
+        let ending = Ending(Arc::clone(&desk.inbox));
+        let run = move || {
+            let _ending = ending;
+            desk.run();
+        };
+        let thread = std::thread::Builder::new().name("spool-writer".to_owned()).spawn(run);
         thread.map_err(|error| store(format!("a thread can't be started: {error}")))?;
         Ok(Self { writer, reader })
     }
@@ -103,6 +109,15 @@ fn load_seen(connection: &Connection, settings: &SpoolSettings) -> rusqlite::Res
         seen.note(digests.map(|bytes| Digest::try_from(bytes).expect("a chunk is a digest")), at);
     }
     Ok(seen)
+}
+
+/// However the writer's thread ends, by a bug's panic too: nobody waits for it any more.
+struct Ending(Arc<Inbox>);
+
+impl Drop for Ending {
+    fn drop(&mut self) {
+        self.0.shut();
+    }
 }
 
 /// The writer's thread ends with the last of these, as if the process had died: what was not written is not.

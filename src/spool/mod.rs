@@ -248,4 +248,6 @@ pub struct SpoolStatus {
     pub refusing: Option<String>,
     /// Why the store could not be written to at the last try; settled jobs are held in memory until it can be.
     pub failing: Option<String>,
+    /// Dead letters dropped since the spool was opened, the oldest first, as there were a million.
+    pub dropped_dead: u64,
 }

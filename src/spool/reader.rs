@@ -5,7 +5,8 @@
 //! is either there or settled, and whatever comes later lies beyond it. A cursor that has reached the counters is at the
 //! end.
 
-use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
+use std::collections::{BTreeMap, BTreeSet};
 
 use rusqlite::{Connection, params};
 
@@ -23,6 +24,10 @@ pub struct Reader {
     handed: HandedFile,
     writer: Writer,
     cursors: BTreeMap<StrandId, Cursor>,
+    /// Those of the strands that have more than was read: a look costs what there is to read, not what there ever was.
+    with_more: BTreeSet<StrandId>,
+    /// Whether it could not be noted, last time, what is in hand.
+    unnoted: bool,
     /// The newest of the strands' stamps that was seen.
     stamp: i64,
 }
@@ -42,8 +47,9 @@ impl Cursor {
 }
 
 impl Reader {
-    pub(super) const fn new(connection: Connection, handed: HandedFile, writer: Writer) -> Self {
-        Self { connection, handed, writer, cursors: BTreeMap::new(), stamp: 0 }
+    pub(super) fn new(connection: Connection, handed: HandedFile, writer: Writer) -> Self {
+        let (cursors, with_more) = (BTreeMap::new(), BTreeSet::new());
+        Self { connection, handed, writer, cursors, with_more, unnoted: false, stamp: 0 }
     }
 
     /// The strands that have more than was read.
@@ -52,7 +58,7 @@ impl Reader {
     /// If the store can't be read; in words.
     pub fn strands(&mut self) -> Result<Vec<Strand>, String> {
         self.look().map_err(|error| error.to_string())?;
-        Ok(self.cursors.values().filter(|cursor| cursor.has_more()).map(|cursor| cursor.strand.clone()).collect())
+        Ok(self.with_more.iter().filter_map(|id| self.cursors.get(id)).map(|cursor| cursor.strand.clone()).collect())
     }
 
     fn look(&mut self) -> rusqlite::Result<()> {
@@ -64,12 +70,18 @@ impl Reader {
             let id = StrandId(row.get(0)?);
             let end = Handed { front: row.get(4)?, back: row.get(5)? };
             newest = newest.max(row.get(6)?);
-            if let Some(cursor) = self.cursors.get_mut(&id) {
-                cursor.end = end;
-                continue;
+            let cursor = match self.cursors.entry(id) {
+                Entry::Occupied(known) => known.into_mut(),
+                Entry::Vacant(new) => {
+                    let (lane, app, providers) = (lane(row.get(1)?), row.get(2)?, Providers(row.get(3)?));
+                    let strand = Strand { id, lane, app, providers };
+                    new.insert(Cursor { strand, read: Handed { front: 0, back: BACK }, end })
+                }
+            };
+            cursor.end = end;
+            if cursor.has_more() {
+                self.with_more.insert(id);
             }
-            let strand = Strand { id, lane: lane(row.get(1)?), app: row.get(2)?, providers: Providers(row.get(3)?) };
-            self.cursors.insert(id, Cursor { strand, read: Handed { front: 0, back: BACK }, end });
         }
         self.stamp = newest;
         Ok(())
@@ -93,12 +105,26 @@ impl Reader {
             from.back
         };
         let reached = Handed { front, back };
-        self.handed.note(strand, reached).map_err(|error| format!("the file `handed`: {error}"))?;
+        self.note(strand, reached);
         for key in hand.corrupt {
             self.bury(key);
         }
-        self.cursors.entry(strand).and_modify(|cursor| cursor.read = reached);
+        if let Some(cursor) = self.cursors.get_mut(&strand) {
+            cursor.read = reached;
+            if !cursor.has_more() {
+                self.with_more.remove(&strand);
+            }
+        }
         Ok(hand.found)
+    }
+
+    /// If it can't be written (a full disk), jobs go on: only a crash would not be counted.
+    fn note(&mut self, strand: StrandId, reached: Handed) {
+        let noted = self.handed.note(strand, reached);
+        if let (Err(error), false) = (&noted, self.unnoted) {
+            tracing::warn!(%error, "the spool can't note in the file `handed` what is in hand");
+        }
+        self.unnoted = noted.is_err();
     }
 
     /// Reads on in one region; says how far it came.

@@ -72,14 +72,14 @@ impl Record {
         Ok(())
     }
 
-    /// Over all columns but itself.
+    /// Over all columns but itself, as they are written.
     pub(super) fn crc(&self) -> u32 {
         let mut hasher = crc32fast::Hasher::new();
         hasher.update(self.id.as_bytes());
         hasher.update(&[0]);
         hasher.update(&self.pushes.to_le_bytes());
-        hasher.update(&self.accepted_at.0.to_le_bytes());
-        hasher.update(&self.deadline.map_or(0, |at| at.0).to_le_bytes());
+        hasher.update(&millis(self.accepted_at).to_le_bytes());
+        hasher.update(&self.deadline.map_or(0, millis).to_le_bytes());
         hasher.update(&[self.attempts]);
         hasher.update(&self.packed().unwrap_or_default());
         hasher.update(&self.body);

@@ -21,11 +21,7 @@ const VERSION: i32 = 1;
 pub(super) const BACK: i64 = 1 << (SEQUENCE_BITS - 1);
 
 /// How long to wait for another process (`tidegate dead`) that writes at this moment.
-const BUSY: Duration = Duration::from_secs(5);
-
-/// Pages (4 KiB) of the write-ahead log before it is carried over into the store: 16 MiB. A tenth of it doubles the time
-/// spent on that under load; ten times as much makes the pause felt.
-const CHECKPOINT_PAGES: u32 = 4_000;
+pub(super) const BUSY: Duration = Duration::from_secs(5);
 
 const TABLES: &str = "
 CREATE TABLE strands (
@@ -124,8 +120,8 @@ fn check(connection: &Connection, directory: &Path) -> Result<(), OpenError> {
 fn set_up(connection: &Connection) -> rusqlite::Result<()> {
     connection.busy_timeout(BUSY)?;
     connection.set_prepared_statement_cache_capacity(64);
-    connection.execute_batch(&format!(
-        "PRAGMA synchronous = FULL; PRAGMA wal_autocheckpoint = {CHECKPOINT_PAGES}; PRAGMA journal_size_limit = 67108864;
-         PRAGMA mmap_size = 0; PRAGMA trusted_schema = OFF; PRAGMA cell_size_check = ON; PRAGMA temp_store = MEMORY;"
-    ))
+    connection.execute_batch(
+        "PRAGMA synchronous = FULL; PRAGMA mmap_size = 0; PRAGMA trusted_schema = OFF; PRAGMA cell_size_check = ON;
+         PRAGMA temp_store = MEMORY;",
+    )
 }

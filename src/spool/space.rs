@@ -5,9 +5,11 @@
 //! what is settled, live from when the disk is nearly full.
 
 use std::path::Path;
+use std::time::Duration;
 
 use rusqlite::Connection;
 
+use super::schema::BUSY;
 use super::{Refused, SpoolSettings, files};
 
 /// Bytes a job takes besides its body: its other columns, its part of a page's head, of inner pages and of unused ends.
@@ -18,6 +20,10 @@ const KEPT_PAGES: i64 = 4_096;
 const QUARTER: i64 = 4;
 /// Pages given back at once: some milliseconds.
 const STEP: u32 = 512;
+
+/// The write-ahead log is carried over into the store when it has so many bytes: a tenth of it doubles the time spent on that
+/// under load; ten times as much makes the pause felt. A large transaction makes it longer for a moment.
+const LOG_BYTES: u64 = 16 << 20;
 
 /// A look at it.
 #[derive(Debug, Clone, Copy)]
@@ -76,6 +82,31 @@ pub(super) fn shrink(connection: &Connection) -> rusqlite::Result<bool> {
     let mut pages = step.query([])?;
     while pages.next()?.is_some() {}
     Ok(true)
+}
+
+/// Carries the log over into the store and cuts it to nothing, if nobody is reading at this moment; else it is put off.
+pub(super) fn empty_log(connection: &Connection) {
+    let patience = |patience| connection.busy_timeout(patience);
+    // Both can't fail on an open connection, and whether the log was emptied is seen at the next look.
+    let _ = patience(Duration::ZERO);
+    let _ = connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()));
+    let _ = patience(BUSY);
+}
+
+/// Keeps the log a small part (an eighth) of what the spool may use, where that is little.
+pub(super) fn bound_log(connection: &Connection, settings: &SpoolSettings) -> rusqlite::Result<()> {
+    let bytes = log_bound(settings);
+    let pages = bytes / 4_096;
+    connection.execute_batch(&format!("PRAGMA wal_autocheckpoint = {pages}; PRAGMA journal_size_limit = {bytes}"))
+}
+
+fn log_bound(settings: &SpoolSettings) -> u64 {
+    (settings.max_bytes / 8).clamp(64 << 10, LOG_BYTES)
+}
+
+/// Whether the log is longer than it should be, as a large transaction leaves it until the next one.
+pub(super) fn log_is_long(directory: &Path, settings: &SpoolSettings) -> bool {
+    files::log_bytes(directory) > log_bound(settings)
 }
 
 fn number(connection: &Connection, pragma: &str) -> rusqlite::Result<i64> {

@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use rusqlite::{Connection, OptionalExtension, params};
 
 use super::inbox::Order;
-use super::record::{COLUMNS, Record, millis};
+use super::record::{COLUMNS, Record, at, millis};
 use super::seen::{Digest, Seen, digest};
 use super::space::{Space, cost};
 use super::strands::Strands;
@@ -20,6 +20,8 @@ const BYTES: u64 = 32 << 20;
 const DUE: u32 = 500;
 /// Dead letters that are kept; the oldest go when there are more.
 const MAX_DEAD: i64 = 1_000_000;
+/// Rows of the dedupe window that one transaction forgets at most, where there are too old ones; it adds one.
+const FORGET: u32 = 64;
 
 /// What an order comes to.
 pub(super) enum Answer {
@@ -54,6 +56,19 @@ pub(super) struct Done {
     pub(super) arrived: bool,
     /// When the next retry is due.
     pub(super) due: Option<UnixMillis>,
+    /// Dead letters that had to go.
+    pub(super) dropped: u64,
+    /// Whether there are more ids to forget.
+    pub(super) remembers: bool,
+}
+
+/// What a transaction does besides the orders.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Chores {
+    /// Forget ids that were seen before.
+    pub(super) forget: Option<UnixMillis>,
+    /// Write something in any case, to see whether it can be.
+    pub(super) probe: bool,
 }
 
 impl<'a> Transaction<'a> {
@@ -101,7 +116,7 @@ impl<'a> Transaction<'a> {
         for (job, duplicate) in jobs.iter().zip(&mut duplicate) {
             let digest = job.named.then(|| digest(&job.app, &job.id));
             let is_new = |digest: Digest| {
-                !self.seen.contains(&digest) && !self.digests.contains(&digest) && named.insert(digest)
+                !self.seen.contains(&digest, self.now) && !self.digests.contains(&digest) && named.insert(digest)
             };
             *duplicate = !digest.is_none_or(is_new);
             bytes += if *duplicate { 0 } else { cost(job.body.len()) };
@@ -154,7 +169,9 @@ impl<'a> Transaction<'a> {
     }
 
     fn again(&mut self, again: &Again) -> rusqlite::Result<()> {
-        let Some(record) = self.record(again.of)? else { return self.bury(again.of, "corrupt_record", CORRUPT) };
+        let Some(record) = self.record(again.of)? else {
+            return self.bury(again.of, "corrupt_record", CORRUPT, self.now);
+        };
         let record = Record { attempts: again.attempts, ..record.part(again.targets.clone()) };
         record.write_later(self.connection, again.due, again.of.strand())?;
         self.jobs += 1;
@@ -165,7 +182,7 @@ impl<'a> Transaction<'a> {
     fn dead(&mut self, dead: &Dead) -> rusqlite::Result<()> {
         let whole = dead.targets.is_empty();
         let record = if whole { None } else { self.record(dead.of)? };
-        let Some(record) = record else { return self.bury(dead.of, &dead.reason, &dead.detail) };
+        let Some(record) = record else { return self.bury(dead.of, &dead.reason, &dead.detail, dead.at) };
         let record = record.part(dead.targets.clone());
         let sql = format!(
             "INSERT INTO dead (at, reason, detail, strand, {COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
@@ -192,11 +209,11 @@ impl<'a> Transaction<'a> {
     }
 
     /// A dead letter of a job as it lies there, whatever it is worth.
-    fn bury(&mut self, key: Key, reason: &str, detail: &str) -> rusqlite::Result<()> {
+    fn bury(&mut self, key: Key, reason: &str, detail: &str, at: UnixMillis) -> rusqlite::Result<()> {
         let sql = format!(
             "INSERT INTO dead (at, reason, detail, strand, {COLUMNS}) SELECT ?, ?, ?, ?, {COLUMNS} FROM jobs WHERE key = ?"
         );
-        let values = params![millis(self.now), reason, detail, key.strand().0, key.0];
+        let values = params![millis(at), reason, detail, key.strand().0, key.0];
         self.connection.prepare_cached(&sql)?.execute(values)?;
         self.buried = true;
         self.jobs += 1;
@@ -234,7 +251,8 @@ impl<'a> Transaction<'a> {
         Ok(())
     }
 
-    fn drop_oldest_letters(&self) -> rusqlite::Result<()> {
+    /// Drops the oldest where there are too many; says how many.
+    fn drop_oldest_letters(&self) -> rusqlite::Result<u64> {
         let mut count = self.connection.prepare_cached("SELECT rows FROM counts WHERE name = 'dead'")?;
         let too_many = count.query_row([], |row| row.get::<_, i64>(0))? - MAX_DEAD;
         if too_many > 0 {
@@ -242,32 +260,37 @@ impl<'a> Transaction<'a> {
             self.connection.prepare_cached(sql)?.execute([too_many])?;
             tracing::warn!(dropped = too_many, kept = MAX_DEAD, "too many dead letters: the oldest are dropped");
         }
-        Ok(())
+        Ok(too_many.max(0).unsigned_abs())
+    }
+
+    /// Forgets the oldest ids, if they were seen before that time; says whether there may be more.
+    fn forget(&self, before: UnixMillis) -> rusqlite::Result<bool> {
+        let mut select = self.connection.prepare_cached("SELECT n, at FROM seen ORDER BY n LIMIT ?")?;
+        let rows = select.query_map([FORGET], |row| Ok((row.get::<_, i64>(0)?, row.get::<_, i64>(1)?)))?;
+        let rows: Vec<(i64, i64)> = rows.collect::<rusqlite::Result<_>>()?;
+        let old = rows.iter().take_while(|(_, at)| *at < millis(before)).count();
+        if let Some((last, _)) = rows[..old].last() {
+            self.connection.prepare_cached("DELETE FROM seen WHERE n <= ?")?.execute([last])?;
+        }
+        Ok(old == FORGET as usize)
     }
 
     /// Writes what belongs to it and commits.
     ///
     /// # Errors
     /// It is rolled back then; the strands' staged changes are the caller's to forget.
-    pub(super) fn finish(mut self, settled: &[Key]) -> rusqlite::Result<Done> {
-        match self.complete(settled) {
-            Ok((arrived, due)) => {
-                let Self { answers, digests, now: at, .. } = self;
-                Ok(Done { answers, digests, at, arrived, due })
-            }
-            Err(error) => {
-                abandon(self.connection);
-                Err(error)
-            }
-        }
+    pub(super) fn finish(mut self, settled: &[Key], chores: Chores) -> rusqlite::Result<Done> {
+        self.complete(settled, chores).inspect_err(|_| abandon(self.connection))
     }
 
-    fn complete(&mut self, settled: &[Key]) -> rusqlite::Result<(bool, Option<UnixMillis>)> {
+    fn complete(&mut self, settled: &[Key], chores: Chores) -> rusqlite::Result<Done> {
         let queued = self.answers.iter().any(|answer| matches!(answer, Answer::Put(Ok(put)) if put.queued > 0));
         let moved = self.move_due()?;
         self.settle(settled)?;
-        if self.buried {
-            self.drop_oldest_letters()?;
+        let dropped = if self.buried { self.drop_oldest_letters()? } else { 0 };
+        let remembers = chores.forget.map_or(Ok(false), |before| self.forget(before))?;
+        if chores.probe {
+            self.connection.prepare_cached("UPDATE counts SET rows = rows WHERE name = 'dead'")?.execute([])?;
         }
         self.strands.write(self.connection)?;
         if !self.digests.is_empty() {
@@ -278,7 +301,15 @@ impl<'a> Transaction<'a> {
         let mut due = self.connection.prepare_cached("SELECT min(due) FROM later")?;
         let due = due.query_row([], |row| row.get::<_, Option<i64>>(0))?;
         self.connection.prepare_cached("COMMIT")?.execute([])?;
-        Ok((queued || moved, due.map(|due| UnixMillis(due.cast_unsigned()))))
+        Ok(Done {
+            answers: std::mem::take(&mut self.answers),
+            digests: std::mem::take(&mut self.digests),
+            at: self.now,
+            arrived: queued || moved,
+            due: due.map(at),
+            dropped,
+            remembers,
+        })
     }
 
     /// Ends it as if it had not been.

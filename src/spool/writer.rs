@@ -23,7 +23,7 @@ use super::inbox::{End, Inbox, Order, Work};
 use super::seen::Seen;
 use super::space::Space;
 use super::strands::Strands;
-use super::transaction::{Answer, Transaction};
+use super::transaction::{Answer, Chores, Transaction};
 use super::{Key, Refused, SpoolSettings, SpoolStatus};
 use crate::flow::Backoff;
 use crate::job::UnixMillis;
@@ -62,6 +62,12 @@ pub(super) struct Owed {
     due: Option<UnixMillis>,
     failures: u32,
     retry_at: Option<Instant>,
+    /// What puts are told as long as the store fails.
+    refused: Option<Refused>,
+    /// Ids that were seen before this are to be forgotten.
+    forget: Option<UnixMillis>,
+    /// Dead letters dropped so far, as there were too many.
+    dropped: u64,
     reported: Option<Instant>,
     /// When the file was last looked at, and whether a step was taken then.
     shrunk: Option<(Instant, bool)>,
@@ -101,7 +107,8 @@ impl Desk {
             return self.refuse_puts();
         }
         let mut idle = true;
-        while self.has_work() {
+        // A store that failed is tried even if nothing is owed, so that it is known when it can be written to.
+        while self.has_work() || self.owed.failures > 0 {
             idle = false;
             if let Err(error) = self.commit() {
                 return self.fail(&error);
@@ -120,6 +127,7 @@ impl Desk {
     /// One transaction.
     fn commit(&mut self) -> rusqlite::Result<()> {
         let space = Space::look(&self.connection, &self.path, &self.settings)?;
+        let chores = Chores { forget: self.owed.forget, probe: self.owed.failures > 0 };
         let mut transaction = Transaction::begin(&self.connection, &mut self.strands, &self.seen, space)?;
         let mut batch = Vec::new();
         while transaction.has_room()
@@ -135,17 +143,19 @@ impl Desk {
         }
         // A dead letter is made of the job that it is of: what is settled goes after all orders that came before.
         let settled = if self.owed.orders.is_empty() { std::mem::take(&mut self.owed.settled) } else { Vec::new() };
-        match transaction.finish(&settled) {
+        match transaction.finish(&settled, chores) {
             Ok(done) => {
                 self.strands.commit();
                 let forgotten = self.seen.note(done.digests, done.at);
+                self.owed.forget = forgotten.or(self.owed.forget.filter(|_| done.remembers));
                 self.owed.due = done.due;
-                (self.owed.failures, self.owed.retry_at) = (0, None);
+                self.owed.dropped += done.dropped;
+                self.mended();
                 answer(batch, done.answers);
                 if done.arrived {
                     self.arrivals.send_modify(|count| *count += 1);
                 }
-                forgotten.map_or(Ok(()), |since| forget(&self.connection, since))
+                Ok(())
             }
             Err(error) => {
                 self.strands.roll_back();
@@ -172,7 +182,15 @@ impl Desk {
             tracing::error!(%error, "the spool can't be written to; trying again");
         }
         self.status.send_modify(|status| status.failing = Some(format!("the spool can't be written to: {error}")));
-        self.refuse_puts_with(&refused);
+        self.owed.refused = Some(refused);
+        self.refuse_puts();
+    }
+
+    fn mended(&mut self) {
+        if self.owed.failures > 0 {
+            tracing::info!(tries = self.owed.failures, "the spool can be written to again");
+        }
+        (self.owed.failures, self.owed.retry_at, self.owed.refused) = (0, None, None);
     }
 
     fn refused(&self, error: &rusqlite::Error) -> Refused {
@@ -186,11 +204,7 @@ impl Desk {
     }
 
     fn refuse_puts(&mut self) {
-        let failing = self.status.borrow().failing.clone().unwrap_or_default();
-        self.refuse_puts_with(&Refused::Broken(failing));
-    }
-
-    fn refuse_puts_with(&mut self, refused: &Refused) {
+        let refused = self.owed.refused.clone().unwrap_or_else(|| Refused::Broken(String::new()));
         for order in std::mem::take(&mut self.owed.orders) {
             match order {
                 Order::Put(_, answer) => drop(answer.send(Err(refused.clone()))),
@@ -218,9 +232,12 @@ impl Desk {
             tracing::debug!(%error, "the spool's file can't be made smaller now");
             false
         });
-        if before && !more {
-            // What is in the log counts for nothing yet. A reader in the way only puts it off.
-            let _ = self.connection.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |_| Ok(()));
+        // The log counts as used; if puts are refused for it, no transaction comes that would begin it anew.
+        let in_the_way =
+            self.status.borrow().refusing.is_some() && super::space::log_is_long(&self.path, &self.settings);
+        if (before && !more) || in_the_way {
+            // And what was given back counts when the log is carried over.
+            super::space::empty_log(&self.connection);
         }
         self.owed.shrunk = Some((now, more));
     }
@@ -257,6 +274,7 @@ impl Desk {
             used_bytes: space.used(),
             refusing: space.refusal(0).map(|refused| refused.to_string()),
             failing: None,
+            dropped_dead: self.owed.dropped,
         })
     }
 
@@ -293,10 +311,4 @@ fn answer(batch: Vec<Order>, answers: Vec<Answer>) {
             }
         }
     }
-}
-
-/// Forgets ids that were seen before.
-fn forget(connection: &Connection, before: UnixMillis) -> rusqlite::Result<()> {
-    let sql = "DELETE FROM seen WHERE n IN (SELECT n FROM seen WHERE at < ? ORDER BY n LIMIT 10000)";
-    connection.prepare_cached(sql)?.execute([before.0.cast_signed()]).map(drop)
 }

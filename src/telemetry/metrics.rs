@@ -310,6 +310,25 @@ impl Metrics {
         self.oldest_waiting.get_or_create(&labels).set(oldest.as_secs_f64());
     }
 
+    /// A route was removed, and nothing waits for it any more: its gauges of that are gone.
+    pub fn nothing_waits(&self, route: &RouteLabel) {
+        for lane in Lane::ALL {
+            let labels = WaitingLabels { app: Arc::clone(&route.app), provider: route.provider, lane };
+            self.waiting.remove(&labels);
+            self.oldest_waiting.remove(&labels);
+        }
+    }
+
+    /// A route was removed: its other gauges are gone. Its counters stay.
+    pub fn route_removed(&self, route: &RouteLabel) {
+        let labels = RouteLabels { app: Arc::clone(&route.app), provider: route.provider };
+        for gauge in [&self.in_flight, &self.concurrency_limit, &self.breaker_state, &self.connections] {
+            gauge.remove(&labels);
+        }
+        self.rate_limit.remove(&labels);
+        self.credential_expiry.remove(&labels);
+    }
+
     /// What a route is doing.
     pub fn route(&self, route: &RouteLabel, now: &RouteGauges) {
         let labels = RouteLabels { app: Arc::clone(&route.app), provider: route.provider };
@@ -318,9 +337,14 @@ impl Metrics {
         self.rate_limit.get_or_create(&labels).set(now.rate_limit);
         self.breaker_state.get_or_create(&labels).set(now.breaker.into());
         self.connections.get_or_create(&labels).set(now.connections.into());
-        if let Some(expires) = now.credential_expires {
+        match now.credential_expires {
             #[expect(clippy::cast_precision_loss, reason = "seconds since 1970 fit in 53 bits")]
-            self.credential_expiry.get_or_create(&labels).set(expires.seconds() as f64);
+            Some(expires) => {
+                self.credential_expiry.get_or_create(&labels).set(expires.seconds() as f64);
+            }
+            None => {
+                self.credential_expiry.remove(&labels);
+            }
         }
     }
 
@@ -377,6 +401,30 @@ fn gauge(value: usize) -> i64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_removed_route_leaves_its_counters_and_no_gauge() {
+        let metrics = Metrics::default();
+        let label = |app: &str| RouteLabel { app: app.into(), provider: Provider::Apns };
+        let gauges =
+            |expires| RouteGauges { in_flight: 3, rate_limit: 5.0, credential_expires: expires, ..Default::default() };
+        for app in ["chat", "shop"] {
+            metrics.route(&label(app), &gauges(Some(UnixMillis(9_000))));
+            Lane::ALL.into_iter().for_each(|lane| metrics.waiting(&label(app), lane, 7, Duration::from_secs(1)));
+            let (provider, lane, took) = (Provider::Apns, Lane::High, Duration::ZERO);
+            metrics.ended(&PushEnd { app: &app.into(), provider, lane, outcome: "delivered", reason: "", took });
+        }
+        let of = |app: &str| {
+            let text = metrics.render();
+            text.lines().filter(|line| line.contains(&format!("app=\"{app}\""))).count()
+        };
+        assert_eq!((of("chat"), of("shop")), (13, 13));
+        metrics.nothing_waits(&label("chat"));
+        metrics.route_removed(&label("chat"));
+        assert_eq!((of("chat"), of("shop")), (1, 13));
+        metrics.route(&label("shop"), &gauges(None));
+        assert_eq!(of("shop"), 12, "a credential that does not end has no end");
+    }
 
     #[test]
     fn names_are_those_of_the_contract_and_reasons_are_bounded() {

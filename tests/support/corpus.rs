@@ -29,7 +29,7 @@ fn case(block: &str) -> Case {
 }
 
 /// Writes out what a body stands for.
-fn expand(body: &str) -> Vec<u8> {
+pub fn expand(body: &str) -> Vec<u8> {
     let mut text = body.replace("{…,", GOOD);
     while let Some((before, rest)) = text.split_once('⟪') {
         let (repeated, after) = rest.split_once('⟫').expect("an end of what is repeated");

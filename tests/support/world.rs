@@ -51,50 +51,8 @@ impl World {
 
     /// The same, with further keys of `[source.amqp]` and of both routes of the app.
     pub fn config_with(&self, more: &str, amqp: &str, routes: &str) -> PathBuf {
-        let key = self.file_named("AuthKey_");
-        let key_id = key.trim_start_matches("AuthKey_").trim_end_matches(".p8");
-        let mut text = String::new();
-        write!(
-            text,
-            r#"
-[http]
-listen = "127.0.0.1:0"
-[source.amqp]
-uri = "{uri}"
-{amqp}
-[providers.apns]
-endpoint = "https://localhost:{apns}"
-ca_file = "ca.pem"
-[providers.fcm]
-endpoint = "https://localhost:{fcm}"
-ca_file = "ca.pem"
-rate = "unlimited"
-{more}
-[apps.chat.apns]
-key_file = "{key}"
-key_id = "{key_id}"
-team_id = "{team}"
-topic = "com.example.chat"
-{routes}
-[apps.chat.fcm]
-service_account_file = "service-account.json"
-{routes}
-"#,
-            uri = self.broker.uri(),
-            apns = self.simulator.apns_address().port(),
-            fcm = self.simulator.fcm_address().port(),
-            team = team_id(&self.simulator),
-        )
-        .expect("writing to a String does not fail");
-        let path = self.folder.path().join("tidegate.toml");
-        std::fs::write(&path, text).expect("the configuration is written");
-        path
-    }
-
-    fn file_named(&self, prefix: &str) -> String {
-        let names = std::fs::read_dir(self.folder.path()).expect("the folder can be read");
-        let names = names.map(|entry| entry.expect("an entry").file_name().to_string_lossy().into_owned());
-        names.into_iter().find(|name| name.starts_with(prefix)).expect("the simulator wrote it")
+        let source = format!("[source.amqp]\nuri = \"{}\"\n{amqp}", self.broker.uri());
+        write_config(&self.simulator, self.folder.path(), &source, more, routes)
     }
 
     /// Publishes jobs as a backend would, each confirmed; ids and bodies.
@@ -156,6 +114,74 @@ service_account_file = "service-account.json"
         let _ = connection.close(200, "done".into()).await;
         taken
     }
+}
+
+/// A world without a broker: jobs come by the door and wait in the spool.
+pub struct Station {
+    pub simulator: Simulator,
+    pub folder: TempDir,
+}
+
+impl Station {
+    /// Starts the simulators.
+    pub fn start(simulator: SimulatorSettings) -> Self {
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let simulator = simulator::start(simulator).expect("the simulators start");
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        simulator.write_credentials(folder.path()).expect("credentials are written");
+        Self { simulator, folder }
+    }
+
+    /// Writes a configuration, as [`World::config_with`] does, with further keys of `[source.spool]`.
+    pub fn config(&self, more: &str, spool: &str, routes: &str) -> PathBuf {
+        let source = format!("[source.spool]\nmin_free = \"1MiB\"\n{spool}");
+        write_config(&self.simulator, self.folder.path(), &source, more, routes)
+    }
+}
+
+/// A configuration for an app `chat` with both routes.
+fn write_config(simulator: &Simulator, folder: &Path, source: &str, more: &str, routes: &str) -> PathBuf {
+    let key = file_named(folder, "AuthKey_");
+    let key_id = key.trim_start_matches("AuthKey_").trim_end_matches(".p8");
+    let mut text = String::new();
+    write!(
+        text,
+        r#"
+[http]
+listen = "127.0.0.1:0"
+{source}
+[providers.apns]
+endpoint = "https://localhost:{apns}"
+ca_file = "ca.pem"
+[providers.fcm]
+endpoint = "https://localhost:{fcm}"
+ca_file = "ca.pem"
+rate = "unlimited"
+{more}
+[apps.chat.apns]
+key_file = "{key}"
+key_id = "{key_id}"
+team_id = "{team}"
+topic = "com.example.chat"
+{routes}
+[apps.chat.fcm]
+service_account_file = "service-account.json"
+{routes}
+"#,
+        apns = simulator.apns_address().port(),
+        fcm = simulator.fcm_address().port(),
+        team = team_id(simulator),
+    )
+    .expect("writing to a String does not fail");
+    let path = folder.join("tidegate.toml");
+    std::fs::write(&path, text).expect("the configuration is written");
+    path
+}
+
+fn file_named(folder: &Path, prefix: &str) -> String {
+    let names = std::fs::read_dir(folder).expect("the folder can be read");
+    let names = names.map(|entry| entry.expect("an entry").file_name().to_string_lossy().into_owned());
+    names.into_iter().find(|name| name.starts_with(prefix)).expect("the simulator wrote it")
 }
 
 fn team_id(simulator: &Simulator) -> String {
@@ -234,6 +260,20 @@ impl Served {
         let answer = client.get(format!("http://{}{path}", self.address)).bearer_auth(token).send().await;
         let answer = answer.expect("the door answers");
         (answer.status().as_u16(), answer.text().await.expect("the answer is text"))
+    }
+
+    /// Where its door is.
+    pub fn address(&self) -> &str {
+        &self.address
+    }
+
+    /// Posts jobs, one a line; the answer's status and body.
+    pub async fn post(&self, jobs: impl IntoIterator<Item = (String, Bytes)>) -> (u16, Value) {
+        let lines: Vec<u8> = jobs.into_iter().flat_map(|(_, job)| [&job[..], b"\n"].concat()).collect();
+        let client = reqwest::Client::builder().no_proxy().build().expect("a client");
+        let request = client.post(format!("http://{}/v1/jobs", self.address)).body(lines);
+        let answer = request.header("content-type", "application/x-ndjson").send().await.expect("the door answers");
+        (answer.status().as_u16(), answer.json().await.expect("the answer is JSON"))
     }
 
     /// Changes a route; the answer's status and body.

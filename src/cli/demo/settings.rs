@@ -30,7 +30,7 @@ pub(super) fn simulator_settings(demo: &Demo) -> SimulatorSettings {
         }
     }
     if !demo.calm {
-        settings.apns.faults.mute = Some(Mute { connection: 2, after_streams: 2_000 });
+        settings.apns.faults.mute = Some(Mute { connection: 2, after_streams: 300 });
         settings.fcm.faults.throttle = Some(throttled_moment());
     }
     settings
@@ -39,7 +39,7 @@ pub(super) fn simulator_settings(demo: &Demo) -> SimulatorSettings {
 /// Google takes nothing for a moment, and says when to come again.
 fn throttled_moment() -> Throttle {
     let during = Window { from: Duration::from_secs(4), length: Duration::from_millis(1_500) };
-    Throttle { share: 1.0, retry_after: Some(Duration::from_secs(2)), as_date: false, during: Some(during) }
+    Throttle { share: 0.3, retry_after: Some(Duration::from_secs(2)), as_date: false, during: Some(during) }
 }
 
 /// A day like any other: some dead tokens, some resets, now and then a server that can't.

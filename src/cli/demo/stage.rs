@@ -15,7 +15,7 @@ use super::place::{INTERRUPTED, Place};
 use super::settings::{DRAIN, settings, simulator_settings};
 use super::usage::{Cpu, peak_memory};
 use crate::cli::{Signals, tell};
-use crate::job::{Lane, RouteId};
+use crate::job::Lane;
 use crate::outcome::OutcomeKind;
 use crate::pipeline::{Drained, Pipeline, View};
 use crate::simulator::{self, Simulator};
@@ -59,7 +59,7 @@ async fn on_stage(demo: &Demo, place: &Place, signals: &mut Signals) -> Result<B
     let played: Result<(Duration, Duration, Option<Cpu>), String> = played.await;
 
     let view = pipeline.view();
-    let connections = view.routes().map(|(_, status)| status.connections).collect();
+    let connections = view.routes().into_iter().map(|(_, _, status)| status.connections).collect();
     // The pipeline must be gone before its queues are: it would make them again.
     let deadline = if played.is_ok() { DRAIN } else { Duration::ZERO };
     let drained = pipeline.drain(deadline).await == Drained::Clean;
@@ -161,9 +161,10 @@ fn lane_lines(view: &View) -> Vec<LaneLine> {
 }
 
 fn route_lines(view: &View, connections: Vec<usize>) -> Vec<RouteLine> {
-    let routes = (0..).map(RouteId).zip(view.routes()).zip(connections);
-    routes
-        .map(|((id, (label, status)), connections)| {
+    view.routes()
+        .into_iter()
+        .zip(connections)
+        .map(|((id, label, status), connections)| {
             let count = |kind| view.tally.route(id, kind);
             let all: u64 = OutcomeKind::ALL.into_iter().map(count).sum();
             let (delivered, unregistered) = (count(OutcomeKind::Delivered), count(OutcomeKind::Unregistered));

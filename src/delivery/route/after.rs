@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
 use super::{AFTER_RENEWAL, Route};
+use crate::dispatch::KEPT_AFTER_REMOVAL;
 use crate::job::{MAX_HELD, Push, UnixMillis};
 use crate::outcome::{Disposition, Ended, Left, Outcome, OutcomeKind, Resolution, SHORT_DELAY, dispose};
 use crate::verdict::{Fate, Reason, Verdict};
@@ -100,6 +101,8 @@ impl Route {
 
     /// A short delay is waited out on the shelf, as long as that has room; a longer one is durable.
     fn wait(&mut self, push: Push, delay: Duration, now: Instant) {
+        // A removed route's pushes come again when an operator has had time to bring it back.
+        let delay = if self.removed.is_cancelled() { delay.max(KEPT_AFTER_REMOVAL) } else { delay };
         if delay >= SHORT_DELAY || self.draining {
             self.ended.push(Resolution::Later { push, delay });
             return;

@@ -4,10 +4,10 @@ use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
 use super::{Route, now};
-use crate::delivery::{Halt, RouteState, RouteStatus};
+use crate::delivery::{Gate, Halt, RouteState, RouteStatus};
 use crate::job::Push;
 use crate::provider::Credential;
-use crate::telemetry::RouteGauges;
+use crate::telemetry::{RouteGauges, RouteLabel};
 use crate::verdict::{Fate, Reason, RouteEffect, Verdict};
 
 /// What was said when, so that a thousand pushes with one fault make one line a minute.
@@ -28,6 +28,14 @@ impl Said {
         }
         self.0.insert(reason.to_owned(), now);
         true
+    }
+}
+
+/// Says that a route's rate is not what is configured yet, where it is not.
+pub(super) fn rising(route: &RouteLabel, gate: &Gate, over: Duration) {
+    let (from, to) = (gate.rate(), gate.configured_rate());
+    if from < to {
+        tracing::info!(%route, from, to, ?over, "the route's rate, in pushes a second, rises: its provider asks that of traffic that begins");
     }
 }
 

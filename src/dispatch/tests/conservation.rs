@@ -16,6 +16,8 @@ enum Act {
     Park { fcm: bool, from: Lane, count: usize },
     Sweep,
     Shed,
+    Close { fcm: bool },
+    Open { fcm: bool },
     Pass { millis: u64 },
 }
 
@@ -31,6 +33,8 @@ fn act() -> impl Strategy<Value = Act> {
         1 => (any::<bool>(), lane(), 0..500_usize).prop_map(|(fcm, from, count)| Act::Park { fcm, from, count }),
         1 => Just(Act::Sweep),
         2 => Just(Act::Shed),
+        1 => any::<bool>().prop_map(|fcm| Act::Close { fcm }),
+        1 => any::<bool>().prop_map(|fcm| Act::Open { fcm }),
         2 => (0..3_000_u64).prop_map(|millis| Act::Pass { millis }),
     ]
 }
@@ -89,6 +93,7 @@ proptest! {
         let mut now = Instant::now();
         let mut lanes = Lanes::new(&settings, [HOUR, HOUR], now);
         let mut seen = Seen::default();
+        let mut open = [true; 2];
         let (mut tag, mut admitted) = (0, 0);
         for act in &acts {
             let mut exits = Vec::new();
@@ -111,9 +116,23 @@ proptest! {
                 }
                 Act::Sweep => lanes.sweep(now, &mut exits),
                 Act::Shed => lanes.shed(now, &mut exits),
+                Act::Close { fcm } => {
+                    let route = if *fcm { FCM } else { APNS };
+                    let waiting: usize = Lane::ALL.into_iter().map(|from| lanes.held(route, from)).sum();
+                    lanes.close(route, &mut exits);
+                    prop_assert_eq!(exits.len(), waiting, "all that waited leaves");
+                    open[usize::from(*fcm)] = false;
+                }
+                Act::Open { fcm } => {
+                    if !std::mem::replace(&mut open[usize::from(*fcm)], true) {
+                        lanes.open(if *fcm { FCM } else { APNS }, HOUR, now);
+                    }
+                }
                 Act::Pass { millis } => now += Duration::from_millis(*millis),
             }
             exits.iter().for_each(|exit| seen.leaves(&exit.push));
+            prop_assert!(open[0] || !lanes.waits_for(APNS));
+            prop_assert!(open[1] || !lanes.waits_for(FCM));
             let waiting: usize = Lane::ALL.into_iter().map(|from| lanes.waiting_from(from)).sum();
             prop_assert_eq!(admitted, waiting + seen.left.len(), "{:?}", act);
         }

@@ -61,7 +61,7 @@ impl Bench {
         let (_, exits) = mpsc::channel(1);
         let sink = Arc::new(Slow { permits: Semaphore::new(permits), batches: Mutex::default() });
         let keeper = Arc::new(Counts::default());
-        let tally = Arc::new(Tally::new(2));
+        let tally = Arc::new(Tally::default());
         let label = |provider| RouteLabel { app: "chat".into(), provider };
         let settlement = Settlement {
             resolutions,
@@ -69,7 +69,7 @@ impl Bench {
             publish,
             sinks: vec![Arc::clone(&sink) as Arc<dyn Sink>],
             keepers: Keepers { amqp: Some(Arc::clone(&keeper) as Arc<dyn Keeper>), spool: None },
-            labels: vec![label(Provider::Apns), label(Provider::Fcm)],
+            labels: watch::channel([Provider::Apns, Provider::Fcm].map(label).into()).1,
             tally: Arc::clone(&tally),
             metrics: Arc::new(Metrics::default()),
         };

@@ -26,6 +26,10 @@ use super::{Answer, Credential, CredentialError, Protocol, Request, tls};
 use crate::job::{Push, UnixMillis};
 use crate::verdict::{Fate, Sent, Verdict};
 
+/// Google asks that traffic rise from 0 to its most over at least so long (scale-fcm, "Traffic shaping"; PROVIDERS 2.3).
+/// How much of it that is about: see [`Rise`](crate::flow::Rise).
+const RISE: Duration = Duration::from_secs(60);
+
 /// One app's FCM protocol, with the task that keeps its access token fresh.
 #[derive(Debug)]
 pub struct Fcm {
@@ -84,6 +88,10 @@ impl Protocol for Fcm {
 
     fn credential(&self) -> watch::Receiver<Credential> {
         self.tokens.credential.clone()
+    }
+
+    fn rises_over(&self) -> Option<Duration> {
+        Some(RISE)
     }
 
     fn renew(&self) {

@@ -120,6 +120,21 @@ impl Pool {
         })
     }
 
+    /// Changes how many connections may be in use, and how long an answer to what is sent from now on may take. No
+    /// connection is dropped: those that are too many, the youngest, take nothing new and end when they carry nothing.
+    pub fn set_limits(&mut self, max_connections: usize, request_timeout: Duration) {
+        if (self.options.max_connections, self.options.request_timeout) == (max_connections, request_timeout) {
+            return;
+        }
+        self.options = Arc::new(PoolOptions { max_connections, request_timeout, ..(*self.options).clone() });
+        self.trim();
+    }
+
+    fn trim(&mut self) {
+        let in_use = self.connections.iter_mut().filter(|connection| connection.is_in_use());
+        in_use.skip(self.options.max_connections).for_each(Connection::retire);
+    }
+
     /// How many requests could be sent now. It can shrink at any time by what the server says.
     #[must_use]
     pub fn room(&self) -> usize {
@@ -241,7 +256,11 @@ impl Pool {
 
     fn opened(&mut self, result: Result<Opened, Failure>) {
         match result {
-            Ok(opened) => self.connections.push(Connection::new(opened)),
+            Ok(opened) => {
+                self.connections.push(Connection::new(opened));
+                // Fewer may be allowed by now than when it was begun.
+                self.trim();
+            }
             Err(failure) => self.failed(failure),
         }
     }

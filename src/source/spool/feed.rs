@@ -55,7 +55,7 @@ impl Feed {
             look |= arrivals.has_changed().is_ok_and(|changed| changed);
             let demand = self.demand();
             let wanted = demand != [0; 3];
-            if wanted && (look || self.shelf.has_more_for(demand)) {
+            if wanted && (look || self.shelf.has_more_for(demand, Instant::now())) {
                 if look {
                     arrivals.mark_unchanged();
                 }

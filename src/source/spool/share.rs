@@ -1,9 +1,9 @@
 //! How many jobs may be taken from which strand. Pure.
 //!
 //! A window is shared by all that wait for the same lane, and whoever does not move would fill it. So each strand may have
-//! in hand as many jobs as the lane has room for besides (one that is blocked stops at half, the next at a third, and
-//! some room is always left: a *dynamic threshold*, Choudhury and Hahne 1998), and, because what moves needs more than
-//! that, what it settled in the last two seconds twice over.
+//! in hand an eighth of what the lane has room for besides: one that is blocked stops at a ninth of the window, the next at
+//! a ninth of what is left, and after fifty there is still room (a *dynamic threshold*, Choudhury and Hahne 1998). Because
+//! what moves needs more than that, it may have twice what it settled in a second on top. And each may have one.
 //!
 //! Strands of a lane take turns. A strand is a lane, an app and a set of providers, so an app that mixes its jobs has up
 //! to seven; what they share beyond this is divided fairly among routes by the dispatch.
@@ -16,6 +16,8 @@ use crate::spool::StrandId;
 
 /// Jobs read at once from one strand: enough to make a read cheap (some microseconds), few enough to take turns.
 const CHUNK: usize = 512;
+/// The part of a lane's room that a strand may have in hand though it does not move.
+const PART: usize = 8;
 /// Over which time what is settled is counted.
 const PERIOD: Duration = Duration::from_secs(1);
 
@@ -70,7 +72,8 @@ impl Shares {
     fn allowance(&mut self, strand: StrandId, free: usize, now: Instant) -> usize {
         let share = self.strands.entry(strand).or_default();
         share.advance(now);
-        (free + 2 * share.settled.max(share.before)).saturating_sub(share.in_hand)
+        let allowed = free / PART + 2 * share.settled.max(share.before);
+        allowed.max(1).saturating_sub(share.in_hand)
     }
 
     /// These many jobs were taken from the strand.
@@ -123,22 +126,25 @@ mod tests {
     #[test]
     fn flow_2_2_a_strand_that_does_not_move_leaves_room_for_the_others() {
         let (mut shares, now) = (Shares::default(), Instant::now());
-        let mut room = 9_000;
+        let mut room = 18_000;
         fill(&mut shares, &mut room, &[STUCK], now);
-        assert!(room.abs_diff(4_500) <= CHUNK, "one that is stuck leaves {room} of 9,000: about half");
-        let others = [STUCK, StrandId(3), StrandId(4)];
-        fill(&mut shares, &mut room, &others, now);
-        assert!(room > 1_000, "three that are stuck leave {room} of 9,000");
+        assert!(room.abs_diff(16_000) <= CHUNK, "one that is stuck leaves {room} of 18,000");
+        let mut stuck = vec![STUCK];
+        for nth in 10..60 {
+            stuck.push(StrandId(nth));
+            fill(&mut shares, &mut room, &stuck, now);
+        }
+        assert!(room > 20, "51 that are stuck leave {room} of 18,000");
     }
 
     #[test]
     fn one_that_moves_may_have_what_it_settles_besides() {
         let (mut shares, mut now) = (Shares::default(), Instant::now());
-        let mut room = 100;
+        let mut room = 400;
         fill(&mut shares, &mut room, &[STUCK], now);
         for _ in 0..5 {
             // All that was taken is on its way, none of it waits: the lane's room is free again.
-            let mut room = 100;
+            let mut room = 400;
             fill(&mut shares, &mut room, &[FAST], now);
             now += Duration::from_millis(100);
             (0..50).for_each(|_| shares.settled(FAST, now));
@@ -146,7 +152,7 @@ mod tests {
         assert!(shares.allowance(FAST, 20, now) > 100, "{}", shares.allowance(FAST, 20, now));
         assert_eq!(shares.allowance(STUCK, 20, now), 0);
         now += Duration::from_secs(5);
-        assert_eq!(shares.allowance(FAST, 0, now), 0, "a pace is forgotten");
+        assert!(shares.allowance(FAST, 0, now) <= 1, "a pace is forgotten");
     }
 
     #[test]

@@ -61,7 +61,7 @@ impl Shelf {
             max_deliveries,
             memory,
             shares: Shares::default(),
-            probation: Probation::new(),
+            probation: Probation::new(Instant::now()),
             more: Default::default(),
             lanes: HashMap::new(),
             in_hand: [0; 3],
@@ -70,7 +70,6 @@ impl Shelf {
 
     /// Notes what was settled.
     pub(super) fn settled(&mut self, keys: &[Key], now: Instant) {
-        self.probation.settled(keys.len());
         for key in keys {
             let strand = key.strand();
             self.shares.settled(strand, now);
@@ -86,9 +85,9 @@ impl Shelf {
     }
 
     /// Whether there may be something to read for one of these demands.
-    pub(super) fn has_more_for(&self, demand: [usize; 3]) -> bool {
+    pub(super) fn has_more_for(&self, demand: [usize; 3], now: Instant) -> bool {
         let in_hand = self.in_hand.iter().sum();
-        self.probation.room(in_hand) > 0
+        self.probation.room(in_hand, now) > 0
             && Lane::ALL.iter().any(|lane| demand[lane.index()] > 0 && !self.more[lane.index()].is_empty())
     }
 
@@ -111,7 +110,7 @@ impl Shelf {
         let mut read = Read::default();
         for lane in Lane::ALL {
             let in_hand: usize = self.in_hand.iter().sum();
-            let wanted = demand[lane.index()].min(self.probation.room(in_hand));
+            let wanted = demand[lane.index()].min(self.probation.room(in_hand, now));
             for (strand, jobs) in self.shares.allot(lane, wanted, &self.more[lane.index()], now) {
                 if let Err(error) = self.read_strand(strand, lane, jobs, routes, &mut read) {
                     read.error = Some(error);

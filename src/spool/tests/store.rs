@@ -148,6 +148,72 @@ async fn a_full_spool_refuses_all_of_a_put_and_takes_it_when_there_is_room() {
 }
 
 #[tokio::test]
+async fn a_small_spool_takes_many_times_its_size_as_long_as_it_is_emptied() {
+    let directory = TempDir::new().expect("a directory");
+    let mut spool = open_with(&SpoolSettings { max_bytes: 1 << 20, ..settings(&directory) });
+    let give_up = std::time::Instant::now() + Duration::from_secs(60);
+    for round in 0..60 {
+        let big = |nth| NewJob { body: vec![b'x'; 20_000].into(), ..job("chat", &format!("{round}-{nth}")) };
+        let jobs: Vec<NewJob> = (0..20).map(big).collect();
+        while let Err(refused) = spool.writer.put(jobs.clone()).await {
+            assert!(std::time::Instant::now() < give_up, "round {round}: {refused} for ever");
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        let hand = read_all(&mut spool.reader);
+        assert_eq!(hand.len(), 20);
+        spool.writer.settle(hand.iter().map(|job| job.key).collect());
+    }
+}
+
+#[tokio::test]
+async fn ids_beyond_the_window_are_forgotten_on_disk_too() {
+    let directory = TempDir::new().expect("a directory");
+    let spool = open_with(&SpoolSettings { dedupe: Duration::from_millis(1), ..settings(&directory) });
+    spool.writer.put(vec![job("chat", "a")]).await.expect("there is room");
+    let old = "WITH RECURSIVE many(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM many WHERE n < 300)
+               INSERT INTO seen (at, hashes) SELECT 1000, randomblob(32) FROM many; UPDATE seen SET at = 1000";
+    sqlite(&directory).execute_batch(old).expect("written");
+    let rows =
+        || sqlite(&directory).query_row("SELECT count(*) FROM seen", [], |row| row.get::<_, i64>(0)).expect("read");
+    assert_eq!(rows(), 301);
+    let give_up = std::time::Instant::now() + Duration::from_secs(20);
+    for nth in 0.. {
+        spool.writer.put(vec![job("chat", &format!("b{nth}"))]).await.expect("there is room");
+        if rows() < 20 {
+            return;
+        }
+        assert!(std::time::Instant::now() < give_up, "{} rows", rows());
+    }
+}
+
+#[tokio::test]
+async fn the_oldest_dead_letters_go_when_there_are_too_many() {
+    let directory = TempDir::new().expect("a directory");
+    let mut spool = open(&directory);
+    spool.writer.put(["a", "b", "c", "d"].map(|id| job("chat", id)).into()).await.expect("there is room");
+    let bury = |job: &Stored| Dead {
+        of: job.key,
+        targets: vec![],
+        reason: "r".into(),
+        detail: String::new(),
+        at: UnixMillis(1),
+    };
+    let hand = read_all(&mut spool.reader);
+    for job in &hand[..3] {
+        spool.writer.dead(bury(job)).await;
+    }
+    // As if there were a million besides.
+    sqlite(&directory).execute("UPDATE counts SET rows = 1000001 WHERE name = 'dead'", []).expect("written");
+    spool.writer.dead(bury(&hand[3])).await;
+    let letters = DeadLetters::open(&settings(&directory).path).expect("a spool").list(&Filter::default());
+    let left: Vec<_> = letters.expect("readable").into_iter().map(|letter| letter.id).collect();
+    assert_eq!(left, ["c".into(), "d".into()]);
+    let mut status = spool.writer.status();
+    let told = status.wait_for(|status| status.dropped_dead == 2);
+    tokio::time::timeout(Duration::from_secs(10), told).await.expect("in time").expect("the writer lives");
+}
+
+#[tokio::test]
 async fn a_disk_below_the_floor_refuses_and_goes_on_settling() {
     let directory = TempDir::new().expect("a directory");
     let spool = open(&directory);
@@ -211,6 +277,11 @@ async fn one_process_at_a_time_and_only_a_spool() {
     std::fs::write(garbage.path().join("spool/spool.db"), vec![b'x'; 9_000]).expect("written");
     let garbage = Spool::open(&settings(&garbage)).err().expect("garbage");
     assert!(matches!(garbage, OpenError::Format(..)), "{garbage}");
+
+    // Nobody, root neither, makes a file there.
+    let closed = Spool::open(&SpoolSettings { path: "/proc/self".into(), ..settings(&directory) });
+    let closed = closed.err().expect("nothing can be written");
+    assert!(closed.to_string().contains("can't be written to"), "{closed}");
 
     let file = TempDir::new().expect("a directory");
     std::fs::write(file.path().join("spool"), "a file").expect("written");

@@ -1,0 +1,175 @@
+//! What the spool carries: jobs in, and jobs in and out, by how many come in one put and how many put at once.
+//!
+//! On a real disk (the target directory's), every put committed and synced. A job is 400 bytes and its caller chose its id, so
+//! the dedupe window is paid for. After each case a line tells the CPU time that a job took, of all threads.
+//! `cargo bench --bench spool`; the figures stand in `src/spool/mod.rs`.
+
+use std::fs;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
+use tempfile::TempDir;
+use tidegate::job::{Lane, Provider, UnixMillis};
+use tidegate::spool::{NewJob, Providers, Reader, Spool, SpoolSettings, Writer};
+use tokio::runtime::Runtime;
+
+const PER_PUT: [usize; 3] = [1, 100, 1_000];
+const PUTTERS: [usize; 3] = [1, 16, 64];
+const BODY: usize = 400;
+/// Strands that the jobs are spread over.
+const APPS: [&str; 8] = ["chat", "shop", "news", "mail", "game", "bank", "taxi", "post"];
+/// Jobs read at once, as the source does.
+const READ: usize = 1_000;
+
+/// Jobs of one iteration: enough to fill every putter's put some times, few enough to end soon where each waits for a sync.
+fn jobs_of(per_put: usize, putters: usize) -> u64 {
+    (per_put * putters).max(if per_put == 1 { putters * 32 } else { 20_000 }) as u64
+}
+
+struct Bench {
+    runtime: Runtime,
+    writer: Writer,
+    reader: Reader,
+    ids: Arc<AtomicU64>,
+    _directory: TempDir,
+}
+
+impl Bench {
+    fn new() -> Self {
+        let directory = TempDir::new_in(env!("CARGO_TARGET_TMPDIR")).expect("a directory");
+        let path = directory.path().join("spool");
+        let Spool { writer, reader } =
+            Spool::open(&SpoolSettings { path, ..SpoolSettings::default() }).expect("the spool opens");
+        let runtime = Runtime::new().expect("a runtime");
+        Self { runtime, writer, reader, ids: Arc::default(), _directory: directory }
+    }
+
+    /// Has `jobs` put; the tasks are spawned, not waited for.
+    fn put(&self, jobs: u64, per_put: usize, putters: usize) -> Vec<tokio::task::JoinHandle<()>> {
+        let puts = jobs.div_ceil((per_put * putters) as u64);
+        let putter = |_| {
+            let (writer, ids) = (self.writer.clone(), Arc::clone(&self.ids));
+            self.runtime.spawn(async move {
+                for _ in 0..puts {
+                    let first = ids.fetch_add(per_put as u64, Ordering::Relaxed);
+                    let jobs = (first..).take(per_put).map(job).collect();
+                    writer.put(jobs).await.expect("there is room");
+                }
+            })
+        };
+        (0..putters).map(putter).collect()
+    }
+
+    /// Reads and settles so many.
+    fn take(&mut self, mut jobs: u64) {
+        let mut arrivals = self.writer.arrivals();
+        while jobs > 0 {
+            arrivals.mark_unchanged();
+            let mut found = 0;
+            for strand in self.reader.strands().expect("the store can be read") {
+                let read = self.reader.next(strand.id, READ, usize::MAX).expect("the store can be read");
+                found += read.len() as u64;
+                self.writer.settle(read.iter().map(|job| job.key).collect());
+            }
+            jobs -= found;
+            if found == 0 {
+                self.runtime.block_on(arrivals.changed()).expect("the writer lives");
+            }
+        }
+    }
+
+    fn wait(&self, tasks: Vec<tokio::task::JoinHandle<()>>) {
+        for task in tasks {
+            self.runtime.block_on(task).expect("no panic");
+        }
+    }
+
+    /// Until nothing is owed any more: what is settled is settled on disk.
+    fn rest(&self) {
+        let mut status = self.writer.status();
+        let empty = self.runtime.block_on(status.wait_for(|status| status.queued == 0));
+        drop(empty.expect("the writer lives"));
+    }
+}
+
+fn job(nth: u64) -> NewJob {
+    NewJob {
+        id: format!("order-{nth:016}").into(),
+        named: true,
+        app: APPS[nth as usize % APPS.len()].into(),
+        lane: Lane::Normal,
+        providers: Providers::default().with(Provider::Apns),
+        pushes: 1,
+        accepted_at: UnixMillis::now(),
+        deadline: None,
+        body: vec![b'x'; BODY].into(),
+    }
+}
+
+/// CPU time of this process so far, in ticks of 10 ms.
+fn cpu() -> Duration {
+    let stat = fs::read_to_string(Path::new("/proc/self/stat")).expect("Linux");
+    let after_name = stat.rsplit(')').next().expect("a process has a name");
+    let ticks: u64 = after_name.split_whitespace().skip(11).take(2).map(|n| n.parse::<u64>().expect("a number")).sum();
+    Duration::from_millis(ticks * 10)
+}
+
+#[derive(Clone, Copy, PartialEq)]
+enum Way {
+    In,
+    InAndOut,
+}
+
+fn measure(criterion: &mut Criterion, name: &str, way: Way) {
+    let mut group = criterion.benchmark_group(name);
+    group.sample_size(10).warm_up_time(Duration::from_millis(300)).measurement_time(Duration::from_secs(2));
+    for (per_put, putters) in PER_PUT.into_iter().flat_map(|per_put| PUTTERS.map(|putters| (per_put, putters))) {
+        let mut bench = Bench::new();
+        let rounds = jobs_of(per_put, putters).div_ceil((per_put * putters) as u64);
+        let jobs = rounds * (per_put * putters) as u64;
+        let (mut used, mut done) = (Duration::ZERO, 0);
+        group.throughput(Throughput::Elements(jobs));
+        group.bench_function(BenchmarkId::new(format!("{per_put} per put"), format!("{putters} putters")), |bencher| {
+            bencher.iter_custom(|iterations| {
+                let mut spent = Duration::ZERO;
+                for _ in 0..iterations {
+                    let (start, before) = (Instant::now(), cpu());
+                    let tasks = bench.put(jobs, per_put, putters);
+                    if way == Way::InAndOut {
+                        bench.take(jobs);
+                    }
+                    bench.wait(tasks);
+                    if way == Way::In {
+                        (spent, used) = (spent + start.elapsed(), used + (cpu() - before));
+                        bench.take(jobs);
+                        bench.rest();
+                    } else {
+                        bench.rest();
+                        (spent, used) = (spent + start.elapsed(), used + (cpu() - before));
+                    }
+                    done += jobs;
+                }
+                spent
+            });
+        });
+        println!(
+            "{name}, {per_put} per put, {putters} putters: {:.1} us of CPU a job",
+            used.as_secs_f64() * 1e6 / done as f64
+        );
+    }
+    group.finish();
+}
+
+fn jobs_in(criterion: &mut Criterion) {
+    measure(criterion, "spool_in", Way::In);
+}
+
+fn jobs_in_and_out(criterion: &mut Criterion) {
+    measure(criterion, "spool_in_and_out", Way::InAndOut);
+}
+
+criterion_group!(spool, jobs_in, jobs_in_and_out);
+criterion_main!(spool);
