@@ -13,8 +13,11 @@ use crate::cli::source::Source;
 use crate::flow::{Pace, Rate};
 use crate::source::amqp::{AmqpSettings, DeadError, DeadLetter, DeadLetters};
 
-/// Letters asked for at once where nothing makes the walk wait.
-const FAST: usize = 32;
+/// Letters taken before they are wanted where nothing makes the walk wait.
+const FAST: u16 = u16::MAX;
+
+/// Seconds that a letter may wait for its turn: RabbitMQ gives a consumer 30 minutes.
+const TURN: f64 = 300.0;
 
 pub(super) async fn list(settings: &AmqpSettings, filter: &Filter, limit: u64, scan: u64) -> Result<Listed, DeadError> {
     // Without a filter it is known how many will be listed, and no more are taken.
@@ -30,7 +33,7 @@ pub(super) async fn list(settings: &AmqpSettings, filter: &Filter, limit: u64, s
         }
         walk.keep(letter).await?;
     }
-    let there = walk.there();
+    let there = walk.found();
     walk.close().await?;
     let more = (seen < there).then(|| {
         let flag = if rows.len() as u64 == limit { "--limit" } else { "--scan" };
@@ -61,10 +64,10 @@ pub(super) async fn replay(
 ) -> Told<Exit> {
     let lost = |error| fail(Exit::Unavailable, error);
     let mut pace = Pace::new(rate, Rate::default_burst(rate), Instant::now());
-    // What is taken waits for its turn: no more than a second's worth. Truncated on purpose.
-    let ahead = rate.map_or(FAST, |rate| rate.per_second() as usize);
+    // Truncated on purpose, and kept in range.
+    let ahead = rate.map_or(FAST, |rate| (rate.per_second() * TURN) as u16);
     let mut walk = DeadLetters::open(settings, u64::MAX, ahead).await.map_err(lost)?;
-    let (bar, stop) = (progress(walk.there()), stop(signals));
+    let (bar, stop) = (progress(walk.found()), stop(signals));
     let walked = replay_all(&mut walk, filter, &mut pace, &bar, &stop).await;
     bar.finish_and_clear();
     let tally = match walked {
@@ -114,7 +117,7 @@ async fn replay_all(
 pub(super) async fn drop(settings: &AmqpSettings, filter: &Filter, signals: Signals) -> Told<Exit> {
     let lost = |error| fail(Exit::Unavailable, error);
     let mut walk = DeadLetters::open(settings, u64::MAX, FAST).await.map_err(lost)?;
-    let (bar, stop) = (progress(walk.there()), stop(signals));
+    let (bar, stop) = (progress(walk.found()), stop(signals));
     let mut dropped = 0_u64;
     while !stop.is_cancelled()
         && let Some(letter) = walk.next().await.map_err(lost)?

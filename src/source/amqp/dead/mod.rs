@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!             next ──▶ replay   published, confirmed, then acked
-//!  queue ───▶ (get)    drop     acked
+//!  queue ──▶ (take)    drop     acked
 //!               │      keep     held, unacked, to the walk's end; then given back, all at once, where it was
 //!               └──────────────▶ or, if it was given back often or too many are held: put at the queue's end,
 //!                                confirmed, then acked
@@ -19,9 +19,11 @@
 //!
 //! Giving back counts: a quorum queue adds one to `x-delivery-count` whenever a message comes back (by `nack` before
 //! RabbitMQ 4.3, by a lost connection always), and throws it away beyond its delivery limit: none before RabbitMQ 4.0, 20 by
-//! default since. A look must not do that, so what was delivered [`RENEW_AT`] times is put in anew instead.
+//! default since. A look must not do that, so what was delivered [five times](BOUNDS) is put in anew instead.
 
+mod error;
 mod letter;
+mod taker;
 #[cfg(test)]
 mod tests;
 
@@ -31,67 +33,50 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use futures::StreamExt;
 use futures::future::{BoxFuture, FutureExt};
-use futures::stream::{FuturesOrdered, FuturesUnordered};
-use lapin::message::BasicGetMessage;
-use lapin::options::{BasicAckOptions, BasicGetOptions, BasicNackOptions, BasicQosOptions, QueueDeclareOptions};
+use futures::stream::FuturesUnordered;
+use lapin::message::Delivery;
+use lapin::options::{BasicAckOptions, BasicNackOptions, BasicQosOptions, QueueDeclareOptions};
 use lapin::types::FieldTable;
 use lapin::{Channel, Connection};
 use tokio_util::sync::CancellationToken;
 
+pub use error::DeadError;
+use error::no_queue;
 pub use letter::DeadLetter;
+use taker::Taker;
 
 use super::names::{Names, RETRY_LEVELS};
 use super::publish::{Message, PublishError, Publisher};
-use super::{AmqpSettings, ConnectError, connect, letters};
-use crate::job::{Lane, MAX_JOB_BYTES, UnixMillis};
+use super::{AmqpSettings, connect, letters};
+use crate::job::{Lane, UnixMillis};
 
 /// Letters on their way to where they shall be, at once: published, not yet acked here.
-const WINDOW: usize = 64;
+const WINDOW: usize = 256;
 
-/// Letters asked for at once, at most: a quorum queue takes a disk write for each, and many share one.
-const AHEAD: usize = 32;
+/// How long nothing comes before it is looked whether anything is there.
+const IDLE: Duration = Duration::from_secs(1);
 
-/// Letters held unacked at the broker, at most; it keeps some 200 bytes for each. Those beyond go to the queue's end.
-const MAX_HELD: u64 = 100_000;
+/// How often it is looked whether what was given back is there, and for how long without a change.
+const LOOK_EVERY: Duration = Duration::from_millis(50);
+const STILL: Duration = Duration::from_secs(5);
 
-/// How often a letter may have been delivered before it is put in anew instead of given back: well below 20, RabbitMQ 4's
-/// default delivery limit.
-const RENEW_AT: u64 = 5;
+/// What bounds a walk's grip on letters that stay.
+#[derive(Debug, Clone, Copy)]
+struct Bounds {
+    /// Letters held unacked at the broker, at most; those beyond go to the queue's end.
+    held: u64,
+    /// How often a letter may have been delivered before it is put in anew instead of given back.
+    deliveries: u64,
+    /// How long letters are held at most, before they are given back and taken again.
+    hold: Duration,
+}
 
-/// How long letters are held at most. RabbitMQ closes a channel that has not acked for 30 minutes (`consumer_timeout`).
-const HOLD: Duration = Duration::from_mins(20);
+/// The broker keeps some 200 bytes for each that is held. Five deliveries are well below 20, RabbitMQ 4's default delivery
+/// limit. RabbitMQ closes a channel that has not acked for 30 minutes (`consumer_timeout`).
+const BOUNDS: Bounds = Bounds { held: 100_000, deliveries: 5, hold: Duration::from_mins(20) };
 
 /// How long a quorum queue may take to write acks that its channel has read already (see `consume/wire.rs`).
 const ACKS_SETTLE: Duration = Duration::from_millis(500);
-
-/// Why dead letters can't be walked through, or no further. What was not confirmed is in the queue still.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum DeadError {
-    /// There is no connection.
-    Connect(ConnectError),
-    /// There is no such queue, or the user may not read it.
-    Queue(String),
-    /// The connection was lost on the way.
-    Lost(String),
-}
-
-impl std::fmt::Display for DeadError {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            Self::Connect(error) => error.fmt(f),
-            Self::Queue(text) => f.write_str(text),
-            Self::Lost(text) => write!(f, "the connection was lost: {text}"),
-        }
-    }
-}
-
-impl std::error::Error for DeadError {}
-
-impl From<lapin::Error> for DeadError {
-    fn from(error: lapin::Error) -> Self {
-        Self::Lost(error.to_string())
-    }
-}
 
 /// What became of the letters that were to be replayed.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -119,11 +104,14 @@ pub struct DeadLetters {
     publisher: Publisher,
     close: CancellationToken,
     names: Names,
+    bounds: Bounds,
+    /// Letters that were there at first.
+    found: u64,
+    /// The same, and those put in anew.
     there: u64,
     /// How many letters more may be taken.
     left: u64,
-    ahead: usize,
-    taking: FuturesOrdered<BoxFuture<'static, lapin::Result<Option<BasicGetMessage>>>>,
+    taker: Taker,
     /// Letters given out of which nobody has said yet what shall become of them.
     out: usize,
     moving: FuturesUnordered<Moving>,
@@ -131,22 +119,24 @@ pub struct DeadLetters {
     held_since: Option<Instant>,
     /// The last tag that is held: giving back means all up to it. The broker knows no tag that was acked.
     last: u64,
-    acked: bool,
+    /// Letters acked: they are in the queue no more, but for those that were put in anew.
+    gone: u64,
     tally: Replayed,
 }
 
 impl DeadLetters {
     /// Begins a walk through the letters that are there now, at most `most` of them. `ahead`: how many may be asked
-    /// for before they are wanted, 1 to 32; few where they will be wanted slowly, for what is taken is held.
+    /// for before they are wanted, at least 1; few where they will be wanted slowly, for what is taken is held.
     ///
     /// # Errors
     /// [`DeadError`]; nothing was taken.
-    pub async fn open(settings: &AmqpSettings, most: u64, ahead: usize) -> Result<Self, DeadError> {
+    pub async fn open(settings: &AmqpSettings, most: u64, ahead: u16) -> Result<Self, DeadError> {
         let names = Names::new(settings.prefix.as_str());
         let connection = connect::connect(settings, "dead letters").await.map_err(DeadError::Connect)?;
         let channel = connection.create_channel().await?;
         let look = QueueDeclareOptions { passive: true, durable: true, ..Default::default() };
         let queue = channel.queue_declare(names.dead().into(), look, FieldTable::default()).await;
+        let taker = Taker::new(names.dead(), ahead);
         let there = u64::from(queue.map_err(|error| no_queue(&names, &error))?.message_count());
         let close = CancellationToken::new();
         let publisher = Publisher::start(Arc::new(settings.clone()), close.clone());
@@ -158,24 +148,25 @@ impl DeadLetters {
             publisher,
             close,
             names,
+            bounds: BOUNDS,
+            found: there,
             there,
             left: there.min(most),
-            ahead: ahead.clamp(1, AHEAD),
-            taking: FuturesOrdered::new(),
+            taker,
             out: 0,
             moving: FuturesUnordered::new(),
             held: 0,
             held_since: None,
             last: 0,
-            acked: false,
+            gone: 0,
             tally: Replayed::default(),
         })
     }
 
     /// How many letters were there when the walk began.
     #[must_use]
-    pub fn there(&self) -> u64 {
-        self.there
+    pub fn found(&self) -> u64 {
+        self.found
     }
 
     /// What became of replayed letters so far.
@@ -190,27 +181,42 @@ impl DeadLetters {
     /// # Errors
     /// [`DeadError::Lost`].
     pub async fn next(&mut self) -> Result<Option<DeadLetter>, DeadError> {
-        if self.held_since.is_some_and(|since| since.elapsed() > HOLD) && self.out == 0 && self.moving.is_empty() {
+        if self.held_since.is_some_and(|since| since.elapsed() > self.bounds.hold)
+            && self.out == 0
+            && self.moving.is_empty()
+        {
             // They come again: first in line, so the walk goes on behind them.
             self.left += self.held;
             self.give_back().await?;
         }
-        loop {
-            while self.left > 0 && self.taking.len() < self.ahead {
-                self.left -= 1;
-                self.taking.push_back(self.take());
+        while self.left > 0 {
+            self.taker.ready(&self.channel, self.left).await?;
+            tokio::select! {
+                taken = self.taker.next() => if let Some(delivery) = taken? {
+                    return Ok(Some(self.taken(delivery)));
+                },
+                Some(moved) = self.moving.next(), if !self.moving.is_empty() => self.apply(moved).await?,
+                // Empty before its time: somebody else takes letters, too.
+                () = tokio::time::sleep(IDLE) => if self.moving.is_empty() && self.ready(&self.channel).await? == 0 {
+                    self.left = 0;
+                },
             }
-            let Some(taken) = self.taking.next().await else { return Ok(None) };
-            // Empty before its time: somebody else takes letters, too.
-            let Some(message) = taken? else { continue };
-            let delivery = message.delivery;
-            if delivery.data.len() > MAX_JOB_BYTES {
-                self.ahead = 1;
-            }
-            self.out += 1;
-            let (key, body) = (delivery.routing_key.as_str(), Bytes::from(delivery.data));
-            return Ok(Some(DeadLetter::read(delivery.properties, key, body, delivery.delivery_tag)));
         }
+        Ok(None)
+    }
+
+    fn taken(&mut self, delivery: Delivery) -> DeadLetter {
+        self.left -= 1;
+        self.out += 1;
+        let (key, body) = (delivery.routing_key.as_str(), Bytes::from(delivery.data));
+        DeadLetter::read(delivery.properties, key, body, delivery.delivery_tag)
+    }
+
+    /// How many letters nobody has taken.
+    async fn ready(&self, channel: &Channel) -> Result<u64, DeadError> {
+        let look = QueueDeclareOptions { passive: true, durable: true, ..Default::default() };
+        let queue = channel.queue_declare(self.names.dead().into(), look, FieldTable::default()).await;
+        Ok(u64::from(queue.map_err(|error| no_queue(&self.names, &error))?.message_count()))
     }
 
     /// Sends a letter once more: to the queue it came by, else to that of its lane. Waits while [`WINDOW`] are on their way.
@@ -246,7 +252,7 @@ impl DeadLetters {
     /// [`DeadError::Lost`].
     pub async fn keep(&mut self, letter: DeadLetter) -> Result<(), DeadError> {
         self.out -= 1;
-        if letter.deliveries < RENEW_AT && self.held < MAX_HELD {
+        if letter.deliveries < self.bounds.deliveries && self.held < self.bounds.held {
             self.hold(letter.tag);
             return Ok(());
         }
@@ -278,27 +284,35 @@ impl DeadLetters {
         while let Some(moved) = self.moving.next().await {
             self.apply(moved).await?;
         }
-        // What was asked for and not given out is given back, too.
-        while let Some(taken) = self.taking.next().await {
-            if let Some(message) = taken? {
-                self.hold(message.delivery.delivery_tag);
-            }
-        }
         self.give_back().await?;
-        if self.acked {
+        if self.gone > 0 {
             // The broker reads a channel in order: with this answer it has read the acks.
             self.channel.basic_qos(1, BasicQosOptions { global: false }).await?;
             tokio::time::sleep(ACKS_SETTLE).await;
         }
+        // What came and was not given out goes back with the channel.
         let _ = self.channel.close(200, "done".into()).await;
+        self.back().await?;
         let _ = self.connection.close(200, "done".into()).await;
         self.close.cancel();
         Ok(self.tally)
     }
 
-    fn take(&self) -> BoxFuture<'static, lapin::Result<Option<BasicGetMessage>>> {
-        let (channel, queue) = (self.channel.clone(), self.names.dead());
-        async move { channel.basic_get(queue.into(), BasicGetOptions { no_ack: false }).await }.boxed()
+    /// Waits until what was given back is in the queue, so that the next walk finds it: the broker takes its time over many.
+    async fn back(&self) -> Result<(), DeadError> {
+        let channel = self.connection.create_channel().await?;
+        let (mut before, mut changed) = (0, Instant::now());
+        loop {
+            let ready = self.ready(&channel).await?;
+            if ready != before {
+                (before, changed) = (ready, Instant::now());
+            }
+            // If somebody else has taken some they will never be as many.
+            if ready + self.gone >= self.there || changed.elapsed() > STILL {
+                return Ok(());
+            }
+            tokio::time::sleep(LOOK_EVERY).await;
+        }
     }
 
     /// Where a letter may go: where it came from, and if that is no more, where its priority says.
@@ -340,8 +354,13 @@ impl DeadLetters {
     ) -> Result<(), DeadError> {
         match published {
             Ok(()) => {
-                self.tally.replayed += u64::from(matches!(moved, Moved::Replayed));
-                self.ack(tag).await
+                self.ack(tag).await?;
+                match moved {
+                    Moved::Replayed => self.tally.replayed += 1,
+                    // As many as before.
+                    Moved::Renewed => self.there += 1,
+                }
+                Ok(())
             }
             Err(error @ (PublishError::Unavailable(_) | PublishError::Unconfirmed(_))) => {
                 Err(DeadError::Lost(error.to_string()))
@@ -360,29 +379,23 @@ impl DeadLetters {
     fn hold(&mut self, tag: u64) {
         self.held += 1;
         self.last = self.last.max(tag);
+        self.taker.hold(tag);
         self.held_since.get_or_insert_with(Instant::now);
     }
 
     async fn ack(&mut self, tag: u64) -> Result<(), DeadError> {
-        self.acked = true;
+        self.gone += 1;
+        self.taker.acked(tag);
         Ok(self.channel.basic_ack(tag, BasicAckOptions { multiple: false }).await?)
     }
 
     async fn give_back(&mut self) -> Result<(), DeadError> {
         if self.held > 0 {
             (self.held, self.held_since) = (0, None);
+            self.taker.gave_back();
             let all = BasicNackOptions { multiple: true, requeue: true };
             self.channel.basic_nack(self.last, all).await?;
         }
         Ok(())
     }
-}
-
-fn no_queue(names: &Names, error: &lapin::Error) -> DeadError {
-    let (queue, said) = (names.dead(), error.to_string());
-    DeadError::Queue(if said.contains("NOT_FOUND") {
-        format!("there is no queue {queue:?} at this broker; `tidegate serve` declares it. Is the prefix right?")
-    } else {
-        format!("queue {queue:?} can't be read: {said}")
-    })
 }

@@ -1,6 +1,7 @@
 //! What is read of letters, and what is written for them.
 
 use lapin::BasicProperties;
+use lapin::options::BasicGetOptions;
 use lapin::types::{AMQPValue, FieldArray, LongString};
 
 use super::*;
@@ -111,4 +112,74 @@ fn a_replay_is_the_job_as_it_came_but_counts_anew() {
     assert_eq!((&*again.exchange, &*again.routing_key), ("p.dead", "key"));
     let left = again.properties.headers().as_ref().map_or(0, |headers| headers.inner().len());
     assert_eq!(left, headers.inner().len() - 2, "all but the broker's two counts");
+}
+
+/// A walk that replays every third of `letters`, within `bounds`; then: how many were replayed, and the ids that are in the
+/// dead queue and in the lane's, sorted; and how often a letter was taken.
+async fn walk_every_third(letters: usize, bounds: Bounds) -> ((u64, Vec<usize>, Vec<usize>), usize) {
+    let broker = crate::source::amqp::PrivateBroker::start().await.expect("a private RabbitMQ starts");
+    let settings = AmqpSettings { uri: broker.uri().into(), ..AmqpSettings::default() };
+    crate::source::amqp::declare(&settings).await.expect("the topology is declared");
+    let publisher = Publisher::start(Arc::new(settings.clone()), CancellationToken::new());
+    publisher.connected().await.expect("the broker is there");
+    let names = Names::new("tidegate");
+    let all = (0..letters).map(|nth| {
+        let properties = BasicProperties::default().with_message_id(nth.to_string().into());
+        publisher.publish(letters::dead_again(&names, "tidegate.jobs.low", &properties, Bytes::from_static(BODY)))
+    });
+    for published in futures::future::join_all(all).await {
+        published.expect("it is confirmed");
+    }
+    let wanted =
+        |letter: &DeadLetter| letter.id.as_ref().and_then(|id| id.parse().ok()).is_some_and(|n: usize| n % 3 == 0);
+    let mut walk = DeadLetters::open(&settings, u64::MAX, 8).await.expect("the queue is there");
+    walk.bounds = bounds;
+    let mut steps = 0;
+    while let Some(letter) = walk.next().await.expect("the broker is there") {
+        steps += 1;
+        assert!(steps < 50 * letters, "it ends");
+        assert!(walk.held <= bounds.held, "{} are held", walk.held);
+        if wanted(&letter) {
+            walk.replay(letter).await.expect("the broker is there");
+        } else {
+            walk.keep(letter).await.expect("the broker is there");
+        }
+        // What is confirmed is acked, so that nothing is out and the time for the held ones can be up.
+        walk.wait(Instant::now()).await.expect("the broker is there");
+    }
+    let tally = walk.close().await.expect("the broker is there");
+    let there = async |queue: String| {
+        let connection = connect::connect(&settings, "look").await.expect("the broker is there");
+        let channel = connection.create_channel().await.expect("a channel opens");
+        let mut ids: Vec<usize> = Vec::new();
+        while let Some(message) = channel
+            .basic_get(queue.as_str().into(), BasicGetOptions { no_ack: true })
+            .await
+            .expect("the queue is there")
+        {
+            let id = message.delivery.properties.message_id().as_ref().map(|id| id.to_string());
+            ids.push(id.and_then(|id| id.parse().ok()).expect("a number"));
+        }
+        ids.sort_unstable();
+        ids
+    };
+    ((tally.replayed, there(names.dead()).await, there(names.lane(Lane::Low)).await), steps)
+}
+
+fn thirds(letters: usize) -> (u64, Vec<usize>, Vec<usize>) {
+    let (replayed, dead): (Vec<usize>, Vec<usize>) = (0..letters).partition(|nth| nth % 3 == 0);
+    (replayed.len() as u64, dead, replayed)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn more_letters_that_stay_than_may_be_held_are_passed_by_and_none_is_lost() {
+    assert_eq!(walk_every_third(100, Bounds { held: 5, ..BOUNDS }).await, (thirds(100), 100));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn letters_that_were_held_too_long_are_given_back_and_the_walk_goes_on_behind_them() {
+    let bounds = Bounds { hold: Duration::ZERO, deliveries: 3, ..BOUNDS };
+    let (ended, steps) = walk_every_third(100, bounds).await;
+    assert_eq!(ended, thirds(100));
+    assert!(steps > 100, "some were taken again: {steps}");
 }
