@@ -6,6 +6,7 @@
 //! | `GET /readyz` | 200 or 503, with the reasons |
 //! | `GET /metrics` | OpenMetrics text |
 //! | `GET /v1/status` | everything there is to see, as JSON |
+//! | `POST /v1/jobs` | queues jobs, where there is a spool: see [`door`](crate::door) |
 //! | `PATCH /v1/routes/{app}/{provider}` | changes a route's rate and concurrency, pauses and resumes it, until the next reload |
 //!
 //! The health doors are open, since an orchestrator knocks at them; the others ask for a bearer token where tokens are
