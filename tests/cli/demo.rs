@@ -35,14 +35,44 @@ async fn gone(folder: &Path) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_books_balance_and_nothing_is_left() {
-    let folder = tempdir().unwrap();
-    let mut command = tidegate(folder.path(), &["demo", "--pushes", "3000"]);
-    let ran = Running::start(command.env("TMPDIR", folder.path())).ended();
-    assert_eq!(ran.code, Some(0), "{}\n{}", ran.out, ran.err);
-    for part in ["3,000 published, 3,000 with an outcome", "balance: every push has exactly one outcome", "p99"] {
-        assert!(ran.out.contains(part), "{part} is in:\n{}", ran.out);
+    for arguments in [&["demo", "--pushes", "3000"][..], &["demo", "--pushes", "3000", "--source", "amqp"]] {
+        let folder = tempdir().unwrap();
+        let mut command = tidegate(folder.path(), arguments);
+        let ran = Running::start(command.env("TMPDIR", folder.path())).ended();
+        assert_eq!(ran.code, Some(0), "{}\n{}", ran.out, ran.err);
+        for part in ["3,000 published, 3,000 with an outcome", "balance: every push has exactly one outcome", "p99"] {
+            assert!(ran.out.contains(part), "{part} is in:\n{}", ran.out);
+        }
+        gone(folder.path()).await;
     }
+}
+
+/// Nothing else is needed: not even a path to look for it.
+#[tokio::test(flavor = "multi_thread")]
+async fn without_anything_installed_it_plays_on_the_spool_and_interrupted_it_leaves_no_file() {
+    let folder = tempdir().unwrap();
+    let mut command = tidegate(folder.path(), &["demo", "--pushes", "10000000", "--targets-per-job", "100"]);
+    let (reader, writer) = std::io::pipe().unwrap();
+    let running = Running::start(command.env("PATH", "").env("TMPDIR", folder.path()).stderr(writer));
+    drop(command);
+    let mut lines = BufReader::new(reader).lines().map_while(Result::ok);
+    lines.find(|line| line.contains("watch it: ")).expect("it starts");
+    until("its spool is there", MINUTE, || async {
+        (std::fs::read_dir(folder.path()).unwrap().count() > 0).then_some(())
+    })
+    .await;
+    running.signal("INT");
+    let ran = running.ended();
+    assert_eq!((ran.code, &*ran.out), (Some(69), ""));
     gone(folder.path()).await;
+}
+
+#[test]
+fn a_broker_and_the_spool_at_once_are_64() {
+    let folder = tempdir().unwrap();
+    let ran = run(folder.path(), &["demo", "--source", "spool", "--amqp-uri", "amqp://127.0.0.1:1/%2f"]);
+    assert_eq!((ran.code, &*ran.out), (Some(64), ""));
+    assert!(ran.err.contains("leave one of them out"), "{}", ran.err);
 }
 
 /// Somebody who has seen enough presses ctrl-c.
@@ -50,7 +80,7 @@ async fn the_books_balance_and_nothing_is_left() {
 async fn interrupted_it_leaves_no_broker_running() {
     for when in ["starting a private RabbitMQ", "watch it: "] {
         let folder = tempdir().unwrap();
-        let mut command = tidegate(folder.path(), &["demo", "--pushes", "10000000"]);
+        let mut command = tidegate(folder.path(), &["demo", "--source", "amqp", "--pushes", "10000000"]);
         let (reader, writer) = std::io::pipe().unwrap();
         let running = Running::start(command.env("TMPDIR", folder.path()).stderr(writer));
         drop(command);
@@ -71,7 +101,7 @@ async fn interrupted_it_leaves_no_broker_running() {
 #[test]
 fn without_rabbitmq_it_says_how_to_get_it() {
     let folder = tempdir().unwrap();
-    let mut command = tidegate(folder.path(), &["demo"]);
+    let mut command = tidegate(folder.path(), &["demo", "--source", "amqp"]);
     // Erlang's port mapper is looked for on the path, and is as good as the server for being absent.
     let ran = Running::start(command.env("PATH", folder.path()).env("TMPDIR", folder.path())).ended();
     assert_eq!((ran.code, &*ran.out), (Some(69), ""));
