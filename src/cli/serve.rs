@@ -11,6 +11,7 @@ use super::{Exit, Signalled, Signals, fail, runtime, tell};
 use crate::admin::{self, AdminError};
 use crate::config::{self, Loaded};
 use crate::pipeline::{Drained, Pipeline, StartError};
+use crate::spool::OpenError;
 use crate::telemetry;
 
 /// Where the configuration is looked for.
@@ -52,7 +53,9 @@ async fn serve(path: PathBuf, loaded: Loaded) -> Exit {
     let pipeline = match Pipeline::start(settings) {
         Ok(pipeline) => pipeline,
         // The machine's want, not the configuration's.
-        Err(error @ StartError::Threads(_)) => return fail(Exit::Unavailable, error),
+        Err(error @ (StartError::Threads(_) | StartError::Spool(OpenError::InUse(_) | OpenError::Store(..)))) => {
+            return fail(Exit::Unavailable, error);
+        }
         Err(error) => return fail(Exit::Config, error),
     };
     let stop = CancellationToken::new();

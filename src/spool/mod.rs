@@ -284,7 +284,11 @@ pub enum OpenError {
 impl std::fmt::Display for OpenError {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
-            Self::InUse(path) => write!(f, "source.spool.path = {:?} is in use by another process", path.display()),
+            Self::InUse(path) => write!(
+                f,
+                "source.spool.path = {:?} is in use by another process; end it, or name another directory",
+                path.display()
+            ),
             Self::Format(path, why) | Self::Store(path, why) => {
                 write!(f, "source.spool.path = {:?}: {why}", path.display())
             }

@@ -7,6 +7,7 @@ use std::time::Duration;
 use tempfile::tempdir;
 use tidegate::job::Lane;
 use tidegate::simulator::SimulatorSettings;
+use tidegate::spool::{Spool, SpoolSettings};
 
 use super::command::{Running, run, tidegate};
 use super::support::until;
@@ -31,6 +32,26 @@ fn a_port_in_use_is_69() {
     let ran = run(folder.path(), &SERVE);
     assert_eq!(ran.code, Some(69), "{}", ran.err);
     assert!(ran.err.contains(&format!("http.listen = \"{address}\"")), "{}", ran.err);
+}
+
+#[test]
+fn a_spool_in_use_is_69_and_a_foreign_one_78() {
+    let folder = tempdir().unwrap();
+    let path = folder.path().join("spool");
+    let spool = Spool::open(&SpoolSettings { path: path.clone(), ..SpoolSettings::default() }).unwrap();
+    let text = "[http]\nlisten = \"127.0.0.1:0\"\n[source.spool]\npath = \"spool\"\n";
+    std::fs::write(folder.path().join("tidegate.toml"), text).unwrap();
+    let ran = run(folder.path(), &SERVE);
+    assert_eq!(ran.code, Some(69), "{}", ran.err);
+    assert!(ran.err.contains("is in use by another process; end it"), "{}", ran.err);
+    drop(spool);
+    let other = folder.path().join("other");
+    std::fs::create_dir(&other).unwrap();
+    std::fs::write(other.join("spool.db"), vec![b'x'; 5_000]).unwrap();
+    std::fs::write(folder.path().join("tidegate.toml"), text.replace("\"spool\"", "\"other\"")).unwrap();
+    let ran = run(folder.path(), &SERVE);
+    assert_eq!(ran.code, Some(78), "{}", ran.err);
+    assert!(ran.err.contains("is no spool of Tidegate's"), "{}", ran.err);
 }
 
 #[test]
