@@ -130,8 +130,9 @@ async fn walk_every_third(letters: usize, bounds: Bounds) -> ((u64, Vec<usize>, 
     for published in futures::future::join_all(all).await {
         published.expect("it is confirmed");
     }
-    let wanted =
-        |letter: &DeadLetter| letter.id.as_ref().and_then(|id| id.parse().ok()).is_some_and(|n: usize| n % 3 == 0);
+    let wanted = |letter: &DeadLetter| {
+        letter.id.as_ref().and_then(|id| id.parse().ok()).is_some_and(|n: usize| n.is_multiple_of(3))
+    };
     let mut walk = DeadLetters::open(&settings, u64::MAX, 8).await.expect("the queue is there");
     walk.bounds = bounds;
     let mut steps = 0;
