@@ -205,6 +205,10 @@ fn accepted(ids: &[Box<str>], put: &Put) -> Response {
 
 fn refusal(refused: Refused) -> Problem {
     let (status, after) = match refused {
+        Refused::TooLarge { .. } => {
+            let remedy = "send them in several requests, or raise source.spool.max_bytes";
+            return Problem::new(StatusCode::PAYLOAD_TOO_LARGE, refused.to_string(), remedy);
+        }
         Refused::Full { .. } => (StatusCode::TOO_MANY_REQUESTS, ROOM),
         Refused::DiskFull { .. } => (StatusCode::INSUFFICIENT_STORAGE, DISK),
         Refused::Broken(_) => (StatusCode::SERVICE_UNAVAILABLE, ROOM),
