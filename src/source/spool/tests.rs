@@ -126,6 +126,7 @@ async fn while_the_store_fails_nothing_more_is_handed_over_and_then_the_rest_is(
     bench.until("the failure is told", |status| status.store.failing.is_some()).await;
     // What was handed over before that.
     let hand: Vec<_> = std::iter::from_fn(|| bench.inlets[normal].try_recv()).flatten().collect();
+    settle(&hand);
     bench.inlets[normal].want(JOBS);
     // The feed knows of the demand, and has gone round with it.
     bench.until("the demand is seen", |status| status.lanes[normal].demand > JOBS / 2).await;
@@ -137,7 +138,6 @@ async fn while_the_store_fails_nothing_more_is_handed_over_and_then_the_rest_is(
     assert!(trouble.contains("the disk says no"), "{trouble}");
 
     allow(&directory);
-    settle(&hand);
     let mut ids: BTreeSet<String> = first.iter().chain(&hand).map(|job| job.job.id.to_string()).collect();
     ids.extend(bench.take(Lane::Normal, JOBS - ids.len()).await);
     bench.source.close().await;
