@@ -9,7 +9,7 @@ mod measure;
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
-use std::sync::Arc;
+use std::sync::{Arc, Barrier};
 use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
@@ -22,12 +22,10 @@ use tokio::runtime::Runtime;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
-use measure::cpu_of;
+use measure::{process_cpu, thread_cpu};
 
 const PER_REQUEST: [usize; 3] = [1, 100, 1_000];
 const CLIENTS: [usize; 3] = [1, 16, 64];
-/// How a client's thread is called.
-const CLIENT: &str = "client";
 /// Jobs read at once, as the source does.
 const READ: usize = 1_000;
 /// Rounds of each case; the median is shown.
@@ -151,46 +149,34 @@ struct Result {
 /// All clients post what they have; with `through`, it is read and settled meanwhile.
 fn round(place: &mut Place, of_clients: Vec<Vec<Vec<u8>>>, jobs: usize, through: bool) -> Result {
     let address = place.address;
-    let gate = Arc::new(std::sync::Barrier::new(of_clients.len() + 1));
-    let leave = Arc::new(std::sync::Barrier::new(of_clients.len() + 1));
+    let gate = Arc::new(Barrier::new(of_clients.len() + 1));
     let clients: Vec<_> = of_clients
         .into_iter()
         .map(|requests| {
-            let (gate, leave) = (Arc::clone(&gate), Arc::clone(&leave));
-            let run = move || {
+            let gate = Arc::clone(&gate);
+            std::thread::spawn(move || {
                 let mut connection = TcpStream::connect(address).expect("the door is open");
                 connection.set_nodelay(true).expect("a socket");
                 gate.wait();
-                let mut answer = Vec::new();
+                let (before, mut answer) = (thread_cpu(), Vec::new());
                 for request in requests {
                     post(&mut connection, &request, &mut answer);
                 }
-                let done = Instant::now();
-                leave.wait();
-                leave.wait();
-                done
-            };
-            std::thread::Builder::new().name(CLIENT.to_owned()).spawn(run).expect("a thread")
+                thread_cpu() - before
+            })
         })
         .collect();
-    let ours = || cpu_of(|name| name != CLIENT);
-    let theirs = || cpu_of(|name| name == CLIENT);
-    let before = (ours(), theirs());
     gate.wait();
-    let start = Instant::now();
+    let (start, before) = (Instant::now(), process_cpu());
     if through {
         place.take(jobs);
     }
-    let taken = Instant::now();
-    leave.wait();
-    let (ours, clients_used) = (ours() - before.0, theirs() - before.1);
-    leave.wait();
-    let posted = clients.into_iter().map(|client| client.join().expect("no panic")).max().expect("a client");
-    let end = if through { taken.max(posted) } else { posted };
+    let clients = clients.into_iter().map(|client| client.join().expect("no panic")).sum();
+    let (seconds, used) = (start.elapsed().as_secs_f64(), process_cpu() - before);
     if !through {
         place.take(jobs);
     }
-    Result { seconds: (end - start).as_secs_f64(), ours, clients: clients_used }
+    Result { seconds, ours: used.saturating_sub(clients), clients }
 }
 
 fn main() {

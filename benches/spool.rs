@@ -18,7 +18,7 @@ use tidegate::job::{Lane, Provider, UnixMillis};
 use tidegate::spool::{NewJob, Providers, Reader, Spool, SpoolSettings, Writer};
 use tokio::runtime::Runtime;
 
-use measure::cpu_of;
+use measure::process_cpu;
 
 const PER_PUT: [usize; 3] = [1, 100, 1_000];
 const PUTTERS: [usize; 3] = [1, 16, 64];
@@ -132,19 +132,19 @@ fn measure(criterion: &mut Criterion, name: &str, way: Way) {
             bencher.iter_custom(|iterations| {
                 let mut spent = Duration::ZERO;
                 for _ in 0..iterations {
-                    let (start, before) = (Instant::now(), cpu_of(|_| true));
+                    let (start, before) = (Instant::now(), process_cpu());
                     let tasks = bench.put(jobs, per_put, putters);
                     if way == Way::InAndOut {
                         bench.take(jobs);
                     }
                     bench.wait(tasks);
                     if way == Way::In {
-                        (spent, used) = (spent + start.elapsed(), used + (cpu_of(|_| true) - before));
+                        (spent, used) = (spent + start.elapsed(), used + (process_cpu() - before));
                         bench.take(jobs);
                         bench.rest();
                     } else {
                         bench.rest();
-                        (spent, used) = (spent + start.elapsed(), used + (cpu_of(|_| true) - before));
+                        (spent, used) = (spent + start.elapsed(), used + (process_cpu() - before));
                     }
                     done += jobs;
                 }
