@@ -337,6 +337,4 @@ pub struct SpoolStatus {
     pub failing: Option<String>,
     /// Dead letters dropped since the spool was opened, the oldest first, as there were a million.
     pub dropped_dead: u64,
-    /// Settled jobs that a damaged page keeps from being removed: they are sent again when the spool is opened next.
-    pub stuck: u64,
 }

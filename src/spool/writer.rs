@@ -70,10 +70,6 @@ pub(super) struct Owed {
     forget: Option<UnixMillis>,
     /// Dead letters dropped so far, as there were too many.
     dropped: u64,
-    /// Whether the store said once that it is damaged.
-    corrupt: bool,
-    /// Settled jobs that a damaged page keeps.
-    stuck: u64,
     /// When a put was refused last, and why.
     turned_away: Option<(Instant, String)>,
     /// The failure that was logged last.
@@ -149,7 +145,7 @@ impl Desk {
     /// One transaction.
     fn commit(&mut self) -> rusqlite::Result<()> {
         let space = Space::look(&self.connection, &self.path, &self.settings)?;
-        let chores = Chores { forget: self.owed.forget, probe: self.owed.failures > 0, careful: self.owed.corrupt };
+        let chores = Chores { forget: self.owed.forget, probe: self.owed.failures > 0 };
         let mut transaction = Transaction::begin(&self.connection, &mut self.strands, &self.seen, space)?;
         let mut batch = Vec::new();
         while transaction.has_room()
@@ -173,7 +169,6 @@ impl Desk {
                 self.owed.due = done.due;
                 self.owed.dropped += done.dropped;
                 self.owed.unreported = true;
-                self.note_stuck(done.stuck);
                 self.note_refused(&done.answers);
                 self.mended();
                 let kept = batch.iter().filter(|order| !matches!(order, Order::Put(..))).count();
@@ -205,7 +200,6 @@ impl Desk {
         self.owed.failures = self.owed.failures.saturating_add(1);
         self.owed.retry_at = Some(Instant::now() + delay);
         let refused = self.refused(error);
-        self.owed.corrupt |= error.sqlite_error_code() == Some(ErrorCode::DatabaseCorrupt);
         if self.owed.logged.as_deref() != Some(&error.to_string()) {
             tracing::error!(%error, "the spool can't be written to; trying again");
             self.owed.logged = Some(error.to_string());
@@ -220,16 +214,6 @@ impl Desk {
             tracing::info!(tries = self.owed.failures, "the spool can be written to again");
         }
         (self.owed.failures, self.owed.retry_at, self.owed.refused, self.owed.logged) = (0, None, None, None);
-    }
-
-    fn note_stuck(&mut self, stuck: u64) {
-        if stuck > 0 {
-            tracing::error!(
-                stuck,
-                "jobs were sent, but a damaged page of the spool keeps them: they will be sent again"
-            );
-            self.owed.stuck += stuck;
-        }
     }
 
     fn note_refused(&mut self, answers: &[Answer]) {
@@ -332,7 +316,6 @@ impl Desk {
             refusing: space.refusal(0).map(|refused| refused.to_string()).or_else(turned_away),
             failing: None,
             dropped_dead: self.owed.dropped,
-            stuck: self.owed.stuck,
         })
     }
 

@@ -161,7 +161,8 @@ impl Shelf {
             read.held_back[lane.index()] = held_back.iter().any(is_mixed);
             for (strand, jobs) in jobs {
                 if let Err(error) = self.read_strand(strand, lane, jobs, routes, &mut read) {
-                    // One damaged page is not to hold back what lies elsewhere.
+                    // A page that can't be read is not to hold back what lies elsewhere; as long as nothing beside it is settled,
+                    // that is: the store balances its tree over both, and what it can't write then fails as a whole.
                     self.more[lane.index()].retain(|id| *id != strand);
                     self.unread.insert(strand, (now, error));
                 }

@@ -33,13 +33,7 @@ impl SpoolSourceStatus {
     #[must_use]
     pub fn trouble(&self) -> Option<String> {
         let draining = self.draining.then(|| "draining".to_owned());
-        let stuck = match self.store.stuck {
-            0 => None,
-            jobs => Some(format!(
-                "{jobs} jobs that were sent can't be removed from a damaged spool.db, and will be sent again"
-            )),
-        };
-        let parts = [&draining, &stuck, &self.error, &self.store.failing, &self.store.refusing];
+        let parts = [&draining, &self.error, &self.store.failing, &self.store.refusing];
         let parts: Vec<&str> = parts.into_iter().flatten().map(String::as_str).collect();
         (!parts.is_empty()).then(|| parts.join("; "))
     }
