@@ -13,6 +13,7 @@ use futures::stream::{FuturesUnordered, StreamExt};
 use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
+use super::order::Order;
 use super::{Gate, Halt, Refusal, RouteOrders, RouteSettings, RouteStatus, Shelf, Tried};
 use crate::dispatch::KEPT_AFTER_REMOVAL;
 use crate::flow::Ruling;
@@ -80,7 +81,7 @@ pub async fn run(delivery: Delivery, abandon: CancellationToken) {
         tokio::select! {
             Some(answered) = route.in_flight.next() => route.answers(answered),
             chunk = route.inlet.recv() => match chunk {
-                Some(chunk) => route.buffer.extend(chunk),
+                Some(chunk) => route.comes(chunk, self::now()),
                 None => break,
             },
             () = route.pool.changed() => route.connections(),
@@ -155,6 +156,8 @@ struct Route {
     /// Pushes that have left their lanes a little ahead of their slot.
     buffer: VecDeque<Push>,
     shelf: Shelf,
+    /// Where the order of a target's pushes is kept.
+    order: Option<Order>,
     in_flight: FuturesUnordered<Attempt>,
     /// What has ended and was not handed over yet.
     ended: Vec<Resolution>,
@@ -182,6 +185,7 @@ impl Route {
         let mut gate = Gate::new(&orders.settings, now());
         gate.pause(orders.paused);
         let protocol = client.protocol();
+        let order = orders.settings.ordered.then(Order::default);
         if let Some(over) = protocol.rises_over() {
             gate.rise(over, now());
             report::rising(&delivery.label, &gate, over);
@@ -200,6 +204,7 @@ impl Route {
             metrics: delivery.metrics,
             buffer: VecDeque::new(),
             shelf: Shelf::default(),
+            order,
             in_flight: FuturesUnordered::new(),
             ended: Vec::new(),
             credential_expires: None,
@@ -357,7 +362,8 @@ impl Route {
         while let Some(chunk) = self.inlet.recv().await {
             self.buffer.extend(chunk);
         }
-        let unsent = self.buffer.drain(..).chain(self.shelf.clear());
+        let behind = self.order.take().into_iter().flat_map(Order::clear);
+        let unsent = self.buffer.drain(..).chain(self.shelf.clear()).chain(behind);
         let removed = self.removed.is_cancelled();
         self.ended.extend(unsent.map(|push| match removed {
             true => Resolution::Later { push, delay: KEPT_AFTER_REMOVAL },

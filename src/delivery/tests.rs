@@ -1,3 +1,4 @@
+mod order;
 mod properties;
 
 use std::num::NonZeroU32;
@@ -26,6 +27,7 @@ fn settings(rate: Option<u32>) -> RouteSettings {
         max_attempts: 5,
         max_dead_percent: 50,
         default_ttl: 3600 * SEC,
+        ordered: false,
     }
 }
 

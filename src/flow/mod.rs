@@ -2,6 +2,7 @@
 //!
 //! | machine | question it answers | shown by |
 //! | --- | --- | --- |
+//! | [`Away`] | who of one target's pushes is kept durably, and who must not go before them | `flow_2_7_…` |
 //! | [`Pace`] | how many may go now, so that a rate is never passed by more than its burst (GCRA) | `flow_3_1_…`, `flow_3_2_…` |
 //! | [`Ramp`] | what part of its limits a route may use that comes back | `flow_3_1_a_ramp_…`, `tests/flow_outage.rs` |
 //! | [`Rise`] | what part of its rate a route may use that begins from nothing | `flow_3_3_a_rise_…` |
@@ -19,6 +20,7 @@
 //! No task, clock, socket, log or random source lives in here: time and random samples are arguments. So each can be
 //! tested under any clock, simulated, and shown. The one place that asks all of them is the delivery's gate.
 
+mod away;
 mod backoff;
 mod breaker;
 mod budget;
@@ -35,6 +37,7 @@ mod tests;
 mod throttle;
 mod window;
 
+pub use away::{Away, Traveller};
 pub use backoff::Backoff;
 pub use breaker::{Breaker, Health};
 pub use budget::RetryBudget;
