@@ -37,6 +37,10 @@ const TICK: Duration = Duration::from_millis(200);
 /// there is no other the gate is closed.
 const AFTER_RENEWAL: Duration = Duration::from_millis(50);
 
+/// Over how long those are spread that come again because a dead token was not believed: so long that a list of them
+/// is a small part of what goes out meanwhile.
+const NOT_BELIEVED: Duration = Duration::from_secs(8);
+
 /// What the task of one route is made of.
 pub struct Delivery {
     /// Whose it is.
@@ -349,7 +353,7 @@ impl Route {
             Ruling::Told => self.dispose(push, &verdict, true, now),
             Ruling::Held => {
                 push.attempts -= 1;
-                let delay = self.gate.keep_for(now).max(SHORT_DELAY);
+                let delay = self.gate.keep_for(now).max(SHORT_DELAY + NOT_BELIEVED.mul_f64(fastrand::f64()));
                 self.put_off(push, delay, "dead_token_not_believed", now);
             }
         }
