@@ -495,6 +495,7 @@ fn flow_3_9_one_bad_list_among_good_traffic_and_a_usual_share_are_no_mass_death(
     }
     // A list of 3,000 in a minute of 60,000.
     let held = dead(&mut guard, Life::Dead, 3_000, start + 60 * SEC);
+    assert_eq!(dead(&mut guard, Life::Alive, 2_000, start + 61 * SEC), 0);
     assert_eq!(
         (held, guard.circuit().state(start + 60 * SEC)),
         (2_920, CircuitState::Closed),
