@@ -14,7 +14,7 @@
 //! | [`Circuit`] | whether the route may be used at all, and when to try it again with one push | `flow_3_8_…` |
 //! | [`MassDeath`] | whether so many dead tokens can be believed | `flow_3_9_…` |
 //!
-//! Two behaviours live elsewhere: connections (3.4) in `provider/http2` (`tests/http2_pool.rs`), the shelf (3.7) in
+//! Two behaviours live elsewhere: connections (3.4) in `provider/http2` (`tests/http2_pool.rs`: `flow_3_4_…`), the shelf (3.7) in
 //! `delivery/shelf.rs` (`flow_3_7_…` there).
 //!
 //! No task, clock, socket, log or random source lives in here: time and random samples are arguments. So each can be

@@ -62,3 +62,16 @@ impl Pool {
         self.connections.iter_mut().filter(|connection| connection.line.id == id).for_each(Connection::retire);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn flow_3_4_those_opened_together_do_not_age_together() {
+        let (now, hour) = (Instant::now(), Duration::from_secs(3_600));
+        assert_eq!(old_at(now, hour, 0.0), now + hour * 3 / 4);
+        assert_eq!(old_at(now, hour, 0.5), now + hour * 7 / 8);
+        assert_eq!(old_at(now, hour, 1.0), now + hour);
+    }
+}
