@@ -9,7 +9,7 @@
 //! | `must_show_3_e_…` | a rate and its burst are kept in any window, and used | 2,000/s, 100 |
 //! | `must_show_3_f_…` | nothing is sent in a `Retry-After`, and a ramp follows | 4 s |
 //! | `must_show_3_g_…` | a stream limit of 1 that rises to 1,000 | |
-//! | `flow_2_7_…` | a target's pushes arrive in order, whatever must be sent again | a tenth is reset |
+//! | `flow_2_7_…` (two) | a target's pushes arrive in order, whatever must be sent again | a tenth is reset; half must wait |
 //!
 //! No speed is asserted but what limits of the configuration or of the simulators impose. What is compared was measured in
 //! the same run, mostly as medians over seconds; and where a wait has a bound, the machine's own lateness in that time is
@@ -30,7 +30,8 @@ use support::until;
 use support::world::{Served, Station};
 use tidegate::job::{Lane, Provider};
 use tidegate::simulator::{
-    Faults, Latency, PushQuery, PushRecord, Reset, ResetCode, SimulatorSettings, StreamLimitAt, Throttle, Window,
+    DoorFigures, Faults, Latency, PushQuery, PushRecord, Reset, ResetCode, SimulatorSettings, StreamLimitAt, Throttle,
+    Window,
 };
 
 const MINUTE: Duration = Duration::from_secs(60);
@@ -501,15 +502,32 @@ async fn must_show_3_g_a_stream_limit_of_1_rises_to_1000_without_a_violation() {
     bench.end().await;
 }
 
-/// FLOW.md 2.7: a tenth of all requests is reset and must be sent again; no push is accepted before an older one to its
-/// device. A wide job to all devices is first, so that the later ones could overtake it.
+/// FLOW.md 2.7, within memory: a tenth of all requests is reset, and these pushes wait on the shelf to be sent again.
 #[tokio::test(flavor = "multi_thread")]
 async fn flow_2_7_a_devices_pushes_arrive_in_order_whatever_is_sent_again() {
+    let reset = Some(Reset { share: 0.1, code: ResetCode::InternalError });
+    let ledger = in_order(Faults { reset, ..calm(2, 20) }).await;
+    assert!(ledger.reset > 50, "it was put to the test: {ledger:?}");
+}
+
+/// And beyond it: for a second half of the requests is told to wait for three, so that these pushes are kept durably and
+/// come again by the spool, when others stand in the lanes.
+#[tokio::test(flavor = "multi_thread")]
+async fn flow_2_7_a_devices_pushes_arrive_in_order_though_some_are_kept_durably() {
+    let retry_after = Some(3 * SEC);
+    let during = Some(Window { from: Duration::ZERO, length: SEC });
+    let throttle = Some(Throttle { share: 0.5, retry_after, as_date: false, during });
+    let ledger = in_order(Faults { throttle, ..calm(2, 20) }).await;
+    assert!(ledger.rejected.values().sum::<u64>() > 5, "it was put to the test: {ledger:?}");
+}
+
+/// Ten pushes to each of 100 devices: no push is accepted before an older one to its device. A wide job to all devices is
+/// first, so that the later ones could overtake it.
+async fn in_order(faults: Faults) -> DoorFigures {
     const DEVICES: usize = 100;
     const ROUNDS: usize = 10;
-    let reset = Some(Reset { share: 0.1, code: ResetCode::InternalError });
-    let faults = Faults { reset, ..calm(2, 20) };
-    let bench = Bench::start(simulators(&faults), "", "ordered = true\nmax_attempts = 50").await;
+    let bench = Bench::start(simulators(&calm(2, 20)), "", "ordered = true\nmax_attempts = 50").await;
+    bench.station.simulator.set_faults(Provider::Fcm, faults);
     for round in 0..ROUNDS {
         let jobs: Vec<String> = match round {
             0 => vec![job("chat", 0, DEVICES, false, Lane::Normal)],
@@ -519,17 +537,15 @@ async fn flow_2_7_a_devices_pushes_arrive_in_order_whatever_is_sent_again() {
         };
         bench.post(&jobs).await;
     }
-    let total = DEVICES * ROUNDS;
-    bench.all_accepted(Provider::Fcm, total).await;
+    bench.all_accepted(Provider::Fcm, DEVICES * ROUNDS).await;
     let mut devices = HashMap::<usize, Vec<PushRecord>>::new();
-    for push in bench.pushes(Provider::Fcm).await {
+    // The wide job's have no id of ours; each attempt of theirs, with another ttl, is another push to the ledger.
+    for push in bench.pushes(Provider::Fcm).await.into_iter().filter(|push| push.accepted > 0) {
         devices.entry(number(&push)).or_default().push(push);
     }
-    let reset = bench.station.simulator.ledger().await.fcm.reset;
-    println!("{reset} were reset");
-    assert!(reset as usize > total / 20, "it was put to the test: {reset}");
+    let ledger = bench.station.simulator.ledger().await.fcm;
+    println!("{} were reset, refused {:?}", ledger.reset, ledger.rejected);
     for (device, pushes) in &mut devices {
-        // The wide job's have no such id, and come first.
         let round =
             |push: &PushRecord| push.push.split('-').next().and_then(|round| round.parse::<usize>().ok()).unwrap_or(0);
         pushes.sort_by_key(round);
@@ -539,4 +555,5 @@ async fn flow_2_7_a_devices_pushes_arrive_in_order_whatever_is_sent_again() {
         }
     }
     bench.end().await;
+    ledger
 }

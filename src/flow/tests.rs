@@ -9,8 +9,8 @@ mod properties;
 mod refusals;
 
 use super::{
-    Backoff, Breaker, Circuit, CircuitState, Concurrency, Health, Life, Load, MassDeath, Pace, Ramp, Rate, RetryBudget,
-    Rise, Ruling, Signal, Throttle, Window,
+    Away, Backoff, Breaker, Circuit, CircuitState, Concurrency, Health, Life, Load, MassDeath, Pace, Ramp, Rate,
+    RetryBudget, Rise, Ruling, Signal, Throttle, Traveller, Window,
 };
 
 const MS: Duration = Duration::from_millis(1);
@@ -536,6 +536,25 @@ fn a_window_counts_what_is_in_it() {
     assert_eq!(window.newest(6, start + 11 * SEC).all, 1);
     assert_eq!(window.whole(start + 12 * SEC).all, 1);
     assert_eq!(window.whole(start + 100 * SEC).all, 0);
+}
+
+/// FLOW.md 2.7: the memory of who is away is bounded, and makes room by itself.
+#[test]
+fn flow_2_7_who_is_away_is_remembered_within_bounds() {
+    let start = Instant::now();
+    let mut away = Away::default();
+    let traveller = |id| Traveller { id, accepted: id };
+    let known = (0..60_000).filter(|id| away.goes(*id, traveller(*id), start + 10 * SEC, start)).count();
+    assert_eq!((known, away.len()), (50_000, 50_000));
+    assert!(away.comes(7, traveller(8), start).is_some_and(|wait| wait >= 10 * SEC), "but whoever must wait waits");
+    assert_eq!(away.comes(7, traveller(7), start), None);
+    assert_eq!(away.comes(59_999, traveller(60_000), start), None, "who is not known can be overtaken");
+    // Whoever did not come back by then is forgotten.
+    let later = start + 90 * SEC;
+    for id in [70_001, 70_002] {
+        assert!(away.goes(id, traveller(id), later + 10 * SEC, later));
+    }
+    assert_eq!(away.len(), 2, "it was full when the second went, and made room");
 }
 
 proptest! {
