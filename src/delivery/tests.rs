@@ -436,11 +436,14 @@ fn another_client_ends_the_disbelief_in_dead_tokens_and_is_watched_closely() {
     let now = Instant::now();
     let mut gate = gate(None, now);
     let dead = Verdict::of(Fate::Unregistered { since: None });
-    let until_held = |gate: &mut Gate, from: Instant| {
-        (0..1_000).find(|nth| note(gate, &dead, 1, 0.0, from + *nth * MS) == Ruling::Held)
+    let until_parked = |gate: &mut Gate, from: Instant| {
+        (0..1_000).find(|nth| {
+            let _ = note(gate, &dead, 1, 0.0, from + *nth * MS);
+            gate.halt(from + *nth * MS) == Some(Halt::MassDeath)
+        })
     };
-    assert_eq!(until_held(&mut gate, now), Some(199));
+    assert_eq!(until_parked(&mut gate, now), Some(199));
     gate.renew(now + SEC);
     assert_eq!(gate.halt(now + SEC), None);
-    assert_eq!(until_held(&mut gate, now + SEC), Some(19), "the new topic may be as wrong");
+    assert_eq!(until_parked(&mut gate, now + SEC), Some(19), "the new topic may be as wrong");
 }
