@@ -290,7 +290,7 @@ fn another(name: &str, schema: &serde_json::Value) -> String {
     let key = name.rsplit("__").next().unwrap();
     let pattern = schema["pattern"].as_str().unwrap_or_default();
     match (schema["type"].as_str().unwrap(), key) {
-        ("boolean", _) => (schema["default"] == false).to_string(),
+        ("boolean", _) => (schema["default"] != true).to_string(),
         ("integer", _) => (schema["minimum"].as_u64().unwrap() + 2).to_string(),
         ("array", "TOKENS") => "[\"another\"]".to_owned(),
         ("array", _) => "[]".to_owned(),

@@ -101,6 +101,7 @@ impl Bench {
             max_attempts: 5,
             max_dead_percent: 50,
             default_ttl: Duration::from_secs(3_600),
+            ordered: false,
         };
         let (outlet, inlet) = link(Arc::new(Notify::new()));
         let (sender, resolutions) = mpsc::channel(64);
@@ -259,8 +260,8 @@ async fn flow_3_9_a_mass_death_is_not_told_and_its_pushes_are_delivered_later() 
     bench.go_on(Duration::from_secs(6)).await;
     let told = bench.unregistered;
     println!("{alive} alive before, {told} told dead, {} kept", bench.later.len());
-    // At 400 a second the dead outweigh the living after about two seconds.
-    assert!((50..1_200).contains(&told), "{told}");
+    // Of the last 128 answers 80.
+    assert!((60..=80).contains(&told), "{told}");
     assert_eq!(bench.status.borrow().state, RouteState::Parked);
     let reason = bench.status.borrow().reason.clone().unwrap_or_default();
     assert!(reason.contains("tokens died"), "{reason}");

@@ -446,6 +446,41 @@ async fn an_idle_connection_is_closed_and_never_pinged() {
     assert_eq!(pool.room(), 0);
 }
 
+/// FLOW.md 3.4: an old connection is replaced while it works, by one that is there before it goes, and nothing is lost.
+#[tokio::test]
+async fn flow_3_4_an_old_connection_is_replaced_and_finishes_what_it_carries() {
+    let (mut server, mut pool) =
+        serve(MANUAL, PoolOptions { max_age: Duration::from_millis(1_500), ..options() }).await;
+    let mut old = open_and_prove(&mut pool, &mut server).await;
+    let carried = send(&mut pool);
+    let stream = old.request().await;
+    let mut new = tokio::select! {
+        peer = in_time(server.peer()) => peer,
+        () = async { loop { pool.changed().await } } => unreachable!("it goes on"),
+    };
+    until(&mut pool, |pool| pool.status().draining == 1 && pool.status().open == 1).await;
+    assert_eq!(pool.status().in_flight, 1, "what it carries is carried on");
+    let next = send(&mut pool);
+    let on_new = new.request().await;
+    assert_eq!(on_new, 1, "what is new goes by the new one");
+    new.answer(on_new, 200, b"");
+    old.answer(stream, 200, b"");
+    let (carried, next) = in_time(futures::future::join(carried, next)).await;
+    assert!(carried.result.is_ok() && next.result.is_ok());
+    assert_ne!(carried.connection, next.connection);
+}
+
+/// Those opened together don't end together; and one that carries nothing needs no successor.
+#[tokio::test]
+async fn flow_3_4_an_idle_connection_that_is_old_is_closed() {
+    let (mut server, mut pool) =
+        serve(MANUAL, PoolOptions { max_age: Duration::from_millis(1_500), ..options() }).await;
+    let _peer = open_and_prove(&mut pool, &mut server).await;
+    until(&mut pool, |pool| pool.status().open == 0).await;
+    assert!(!pool.status().connecting, "nobody asked for another");
+    assert_eq!(pool.room(), 0);
+}
+
 async fn refused(
     alpn: &[&str],
     ca: &Authority,

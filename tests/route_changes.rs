@@ -98,6 +98,7 @@ impl Bench {
             max_attempts: 5,
             max_dead_percent: 50,
             default_ttl: Duration::from_secs(3_600),
+            ordered: false,
         };
         let (outlet, inlet) = link(Arc::new(Notify::new()));
         let (resolutions_in, resolutions) = mpsc::channel(64);

@@ -121,6 +121,8 @@ scenarios![
     fan_out,
     flash_crowd,
     knee,
+    knee_8,
+    knee_32,
     lane_shares,
     low_flood,
     mass_death,

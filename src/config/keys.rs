@@ -332,6 +332,12 @@ const ROUTE: &[Key] = &[
         text("24h"),
         "A push's time to live where its job names none.",
     ),
+    key(
+        "ordered",
+        Kind::Flag,
+        Absent::Is(Literal::Flag(false)),
+        "Pushes to one target leave in the order accepted, within a lane, each after the outcome of the one before.",
+    ),
     table("concurrency", &CONCURRENCY, "Attempts in flight; adaptive, and bounded by the server's stream limit too."),
 ];
 

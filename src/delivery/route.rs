@@ -13,6 +13,7 @@ use futures::stream::{FuturesUnordered, StreamExt};
 use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
+use super::order::Order;
 use super::{Gate, Halt, Refusal, RouteOrders, RouteSettings, RouteStatus, Shelf, Tried};
 use crate::dispatch::KEPT_AFTER_REMOVAL;
 use crate::flow::Ruling;
@@ -35,6 +36,10 @@ const TICK: Duration = Duration::from_millis(200);
 /// When a push is tried again for which a fresh credential was asked: by then the old one is out of use, and while
 /// there is no other the gate is closed.
 const AFTER_RENEWAL: Duration = Duration::from_millis(50);
+
+/// Over how long those are spread that come again because a dead token was not believed: so long that a list of them
+/// is a small part of what goes out meanwhile.
+const NOT_BELIEVED: Duration = Duration::from_secs(8);
 
 /// What the task of one route is made of.
 pub struct Delivery {
@@ -80,7 +85,7 @@ pub async fn run(delivery: Delivery, abandon: CancellationToken) {
         tokio::select! {
             Some(answered) = route.in_flight.next() => route.answers(answered),
             chunk = route.inlet.recv() => match chunk {
-                Some(chunk) => route.buffer.extend(chunk),
+                Some(chunk) => route.comes(chunk, self::now()),
                 None => break,
             },
             () = route.pool.changed() => route.connections(),
@@ -155,6 +160,8 @@ struct Route {
     /// Pushes that have left their lanes a little ahead of their slot.
     buffer: VecDeque<Push>,
     shelf: Shelf,
+    /// Where the order of a target's pushes is kept.
+    order: Option<Order>,
     in_flight: FuturesUnordered<Attempt>,
     /// What has ended and was not handed over yet.
     ended: Vec<Resolution>,
@@ -182,6 +189,7 @@ impl Route {
         let mut gate = Gate::new(&orders.settings, now());
         gate.pause(orders.paused);
         let protocol = client.protocol();
+        let order = orders.settings.ordered.then(Order::default);
         if let Some(over) = protocol.rises_over() {
             gate.rise(over, now());
             report::rising(&delivery.label, &gate, over);
@@ -200,6 +208,7 @@ impl Route {
             metrics: delivery.metrics,
             buffer: VecDeque::new(),
             shelf: Shelf::default(),
+            order,
             in_flight: FuturesUnordered::new(),
             ended: Vec::new(),
             credential_expires: None,
@@ -344,7 +353,7 @@ impl Route {
             Ruling::Told => self.dispose(push, &verdict, true, now),
             Ruling::Held => {
                 push.attempts -= 1;
-                let delay = self.gate.keep_for(now).max(SHORT_DELAY);
+                let delay = self.gate.keep_for(now).max(SHORT_DELAY + NOT_BELIEVED.mul_f64(fastrand::f64()));
                 self.put_off(push, delay, "dead_token_not_believed", now);
             }
         }
@@ -357,7 +366,8 @@ impl Route {
         while let Some(chunk) = self.inlet.recv().await {
             self.buffer.extend(chunk);
         }
-        let unsent = self.buffer.drain(..).chain(self.shelf.clear());
+        let behind = self.order.take().into_iter().flat_map(Order::clear);
+        let unsent = self.buffer.drain(..).chain(self.shelf.clear()).chain(behind);
         let removed = self.removed.is_cancelled();
         self.ended.extend(unsent.map(|push| match removed {
             true => Resolution::Later { push, delay: KEPT_AFTER_REMOVAL },

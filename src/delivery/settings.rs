@@ -26,6 +26,8 @@ pub struct RouteSettings {
     pub max_dead_percent: u8,
     /// A push's time to live where its job names none.
     pub default_ttl: Duration,
+    /// Whether pushes to one target leave in the order in which they were accepted, within a lane, one after the other.
+    pub ordered: bool,
 }
 
 impl RouteSettings {

@@ -22,6 +22,8 @@ pub struct RouteDoor {
     pub outlet: Outlet<Push>,
     /// A push's time to live where its job names none.
     pub default_ttl: Duration,
+    /// Whether a target's pushes leave in the order in which they were accepted, within a lane.
+    pub ordered: bool,
 }
 
 /// What changes about the routes while the dispatch runs.
@@ -30,6 +32,8 @@ pub enum DoorChange {
     Open(RouteId, RouteDoor),
     /// An open route's default time to live is another.
     DefaultTtl(RouteId, Duration),
+    /// An open route keeps its targets' order from now on, or no more.
+    Ordered(RouteId, bool),
     /// A route is there no more. Jobs that name its number may still come.
     Close(RouteId),
 }

@@ -15,11 +15,13 @@ use super::drain::Drain;
 use super::line::Line;
 use super::run::{Run, goes_to, nth_index};
 use super::shed::{Policy, Shedder};
-use super::slots::{Placed, Slots};
+use super::slots::Slots;
 use super::{Exit, KEPT_AFTER_REMOVAL, LaneSettings, OnOverload, Why};
-use crate::job::{Envelope, Lane, MAX_HELD, Provider, Push, RouteId};
+use crate::flow::Away;
+use crate::job::{Envelope, Lane, MAX_HELD, OrderKeys, Provider, Push, RouteId};
 
 mod live;
+mod placed;
 
 /// How many times as long as a line needs, at its best pace, a push's time to live must be too short for it to be turned
 /// away at once: what is wrongly turned away is lost, what is wrongly let in only waits.
@@ -34,6 +36,7 @@ pub struct Lanes {
     policies: [Policy; 3],
     routes: Vec<Route>,
     slots: Slots,
+    keys: OrderKeys,
     /// Pushes waiting that came by each lane's queue (which is not always the lane they wait in).
     waiting_from: [usize; 3],
 }
@@ -51,6 +54,8 @@ struct Route {
     held: [usize; 3],
     /// Pushes that ever left for the provider.
     taken: u64,
+    /// Who of its pushes is parked, where the order of its targets is kept.
+    away: Option<Away>,
 }
 
 impl Route {
@@ -64,6 +69,7 @@ impl Route {
             credit,
             held: [0; 3],
             taken: 0,
+            away: None,
         }
     }
 
@@ -96,7 +102,7 @@ impl Lanes {
         let weights = lanes.each_ref().map(|lane| lane.weight.max(1));
         let routes = default_ttls.into_iter().map(|ttl| Route::new(ttl, weights, now)).collect();
         let policies = lanes.each_ref().map(Policy::of);
-        Self { weights, policies, routes, slots: Slots::default(), waiting_from: [0; 3] }
+        Self { weights, policies, routes, slots: Slots::default(), keys: OrderKeys::default(), waiting_from: [0; 3] }
     }
 
     /// Takes a job in. Those of its pushes that can't wait go to `exits` at once: expired or bound to expire, exhausted,
@@ -144,47 +150,19 @@ impl Lanes {
             () => None,
         };
         if let Some(why) = late {
-            run.empty(&mut self.slots, &mut |push| exits.push(Exit { push, why }));
-        } else if job.job.collapse_key.is_some() {
-            self.enter_placed(job, run, id, exits);
+            let Self { slots, keys, .. } = self;
+            run.empty(slots, &mut |push| {
+                if let Some(away) = &mut route.away {
+                    placed::passes(away, keys, &push, why, now);
+                }
+                exits.push(Exit { push, why });
+            });
+        } else if job.job.collapse_key.is_some() || route.away.is_some() {
+            self.enter_placed(job, run, id, now, exits);
         } else {
             route.lines[job.lane.index()].push(run);
             route.held[job.origin.lane.index()] += usize::from(pushes);
             self.waiting_from[job.origin.lane.index()] += usize::from(pushes);
-        }
-    }
-
-    /// Gives each push of a job with a collapse key its place.
-    fn enter_placed(&mut self, job: &Arc<Envelope>, mut run: Run, id: RouteId, exits: &mut Vec<Exit>) {
-        let provider = run.provider();
-        let mut pushes = Vec::with_capacity(run.left());
-        run.empty(&mut self.slots, &mut |push| pushes.push(push));
-        let mut places = Vec::with_capacity(pushes.len());
-        for push in pushes {
-            let older = match self.slots.place(push, id, job.lane) {
-                Placed::Outdated(push) => {
-                    exits.push(Exit { push, why: Why::Collapsed });
-                    continue;
-                }
-                Placed::New(place) => {
-                    places.push(place);
-                    None
-                }
-                Placed::Overtook(place, older) => {
-                    places.push(place);
-                    Some(older)
-                }
-                Placed::Instead(older) => Some(older),
-            };
-            self.came(id, job);
-            if let Some(push) = older {
-                self.gone(id, &push);
-                let why = if push.envelope.is_live() { Why::Collapsed } else { Why::Returned };
-                exits.push(Exit { push, why });
-            }
-        }
-        if !places.is_empty() {
-            self.routes[id.0 as usize].lines[job.lane.index()].push(Run::placed(Arc::clone(job), provider, places));
         }
     }
 
@@ -240,7 +218,7 @@ impl Lanes {
             for lane in Lane::ALL {
                 self.remove(id, lane, Why::Expired, exits, |job| !job.is_live() || now >= job.deadline(ttl));
                 let held_too_long = |job: &Envelope| now.saturating_duration_since(job.taken) >= MAX_HELD;
-                self.remove(id, lane, Why::Parked { delay: AFTER_HELD }, exits, held_too_long);
+                self.remove_held(id, lane, exits, held_too_long, now);
                 let route = &mut self.routes[id.0 as usize];
                 let waiting = route.lines[lane.index()].len();
                 route.drains[lane.index()].measure(waiting, now);
@@ -301,12 +279,35 @@ impl Lanes {
         exits: &mut Vec<Exit>,
     ) -> usize {
         let ttl = self.routes[id.0 as usize].default_ttl;
-        let mut parked = 0;
+        let (mut parked, before) = (0, exits.len());
         for lane in Lane::ALL.into_iter().rev() {
             let may_go = |run: &Run| run.came_by() == from && now + delay < run.envelope().deadline(ttl);
             parked += self.remove_newest(id, lane, count - parked.min(count), Why::Parked { delay }, exits, may_go);
         }
+        self.note_parked(&exits[before..], now);
         parked
+    }
+
+    /// Parks those of a line that were held too long; where a target's order is kept, all of the line: nobody shall
+    /// overtake them.
+    fn remove_held(
+        &mut self,
+        id: RouteId,
+        lane: Lane,
+        exits: &mut Vec<Exit>,
+        held: impl Fn(&Envelope) -> bool,
+        now: Instant,
+    ) {
+        let why = Why::Parked { delay: AFTER_HELD };
+        let route = &self.routes[id.0 as usize];
+        if route.away.is_none() {
+            return self.remove(id, lane, why, exits, held);
+        }
+        if route.lines[lane.index()].any(&self.slots, held) {
+            let before = exits.len();
+            self.remove_newest(id, lane, usize::MAX, why, exits, |_| true);
+            self.note_parked(&exits[before..], now);
+        }
     }
 
     fn remove(&mut self, id: RouteId, lane: Lane, why: Why, exits: &mut Vec<Exit>, leaves: impl Fn(&Envelope) -> bool) {

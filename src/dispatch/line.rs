@@ -122,6 +122,13 @@ impl Line {
         self.ring.iter().map(|run| run.envelope().origin.accepted).chain(first).min()
     }
 
+    /// Whether this can be said of any job of whose pushes one waits.
+    pub(super) fn any(&self, slots: &Slots, is: impl Fn(&Envelope) -> bool) -> bool {
+        let touched =
+            |run: &Run| if run.is_placed() { run.any(slots, |push| is(&push.envelope)) } else { is(run.envelope()) };
+        self.queue.iter().chain(&self.ring).any(touched)
+    }
+
     /// Takes out all pushes of jobs that `leaves` names.
     pub(super) fn take_where(
         &mut self,

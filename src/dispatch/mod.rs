@@ -29,7 +29,7 @@
 //! | 2.4 a newer push with the same target and key replaces the waiting one in its place | `slots` | `flow_2_4_…` (four) |
 //! | 2.5 shedding where it is allowed: lowest lane first, by waiting time, evenly | `shed` | `flow_2_5_…` (four) |
 //! | 2.6 a wide job is spread, not a wall | `line` | `flow_2_6_…` (three) |
-//! | 2.7 order per target | not built: pushes to one target may overtake each other when one is retried | |
+//! | 2.7 order per target, within a lane, where a route is `ordered` | `order`, `slots`; `delivery/order`, `flow/away` | `flow_2_7_…` (here five, in `delivery/tests/order` four); over sockets `tests/must_show_flow.rs` |
 //!
 //! That everything admitted leaves exactly once, whatever happens, is shown by `everything_admitted_leaves_exactly_once`.
 
@@ -39,6 +39,7 @@ mod exit;
 mod isolation;
 mod lanes;
 mod line;
+mod order;
 mod run;
 mod settings;
 mod shed;

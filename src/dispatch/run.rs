@@ -1,8 +1,8 @@
 //! A job's part that waits for one route: its envelope and a range of its targets, expanded one by one as they leave. So
 //! a job of 1,000 targets costs a line one entry.
 //!
-//! Only a job with a collapse key is expanded when it comes: a newer job may take the place of one of its pushes, so
-//! each has a [slot](super::slots) of its own.
+//! Only a job with a collapse key is expanded when it comes, and one whose route keeps its targets' order: a newer job may
+//! take the place of one of its pushes, or an older push leave by it, so each has a [slot](super::slots) of its own.
 
 use std::sync::Arc;
 
@@ -74,7 +74,7 @@ impl Run {
         self.left -= 1;
         if let Some(places) = &mut self.slots {
             let place = places.pop().expect("as many places as are left");
-            return (slots.take(place), (self.left > 0).then_some(self));
+            return (slots.take_first(place), (self.left > 0).then_some(self));
         }
         let index = self.advance();
         if self.left == 0 {
@@ -85,11 +85,11 @@ impl Run {
         (Some(push), Some(self))
     }
 
-    /// Gives all that is left to `out`.
+    /// Gives all that is left to `out`, or what is younger and may leave by its places.
     pub(super) fn empty(&mut self, slots: &mut Slots, out: &mut impl FnMut(Push)) {
         if let Some(places) = &mut self.slots {
             self.left = 0;
-            places.drain(..).rev().filter_map(|place| slots.take(place)).for_each(out);
+            places.drain(..).rev().filter_map(|place| slots.take_last(place)).for_each(out);
             return;
         }
         while self.left > 0 {

@@ -1,5 +1,5 @@
 //! The places of pushes that may be collapsed: a newer push with the same route, target and collapse key takes the place
-//! of the one that waits.
+//! of the one that waits. And of those whose order is kept: whichever place of a target comes up, its oldest push goes.
 //!
 //! A place belongs to the line's entry that was made with it and is free again when that entry is taken out. Which push
 //! stands in it may change meanwhile, and it may stand empty.
@@ -7,7 +7,8 @@
 use std::collections::HashMap;
 use std::hash::{BuildHasher, RandomState};
 
-use crate::job::{Lane, Push, RouteId};
+use super::order::Order;
+use crate::job::{Lane, OrderKeys, Push, RouteId};
 
 /// All places.
 #[derive(Default)]
@@ -18,6 +19,8 @@ pub(super) struct Slots {
     /// then not indexed, and so not collapsed, which is allowed.
     index: HashMap<u64, u32>,
     hasher: RandomState,
+    order: Order,
+    keys: OrderKeys,
 }
 
 struct Place {
@@ -40,8 +43,33 @@ pub(super) enum Placed {
 }
 
 impl Slots {
-    /// Finds a place for a push of a job with a collapse key.
-    pub(super) fn place(&mut self, push: Push, route: RouteId, lane: Lane) -> Placed {
+    /// Finds a place for a push of a job with a collapse key, or of a route that keeps its targets' `order`.
+    pub(super) fn place(&mut self, push: Push, route: RouteId, lane: Lane, order: bool) -> Placed {
+        let key = order.then(|| self.keys.of_route(push.target(), route, lane));
+        let placed = match push.envelope.job.collapse_key {
+            None => Placed::New(self.new_place(Place { push, lane, hash: 0 })),
+            Some(_) => self.collapse(push, route, lane),
+        };
+        if let (Some(key), Placed::New(place) | Placed::Overtook(place, _)) = (key, &placed) {
+            self.line_up(*place, key, route);
+        }
+        placed
+    }
+
+    /// Puts what stands in a place behind those that wait for the same target.
+    fn line_up(&mut self, place: u32, key: u64, route: RouteId) {
+        let oldest = self
+            .order
+            .oldest(key)
+            .map(|oldest| self.places[oldest as usize].as_ref().map(|place| (place.lane, place.push.route())));
+        let lane = self.places[place as usize].as_ref().map(|place| (place.lane, Some(route)));
+        // Of two routes, or two lanes, that only share a key, the later keeps no order: it must not leave by the other's place.
+        if oldest.is_none_or(|oldest| oldest == lane) {
+            self.order.joins(place, key);
+        }
+    }
+
+    fn collapse(&mut self, push: Push, route: RouteId, lane: Lane) -> Placed {
         let hash = self.hash(&push, route);
         let Some(&found) = self.index.get(&hash) else { return Placed::New(self.fresh(push, lane, hash)) };
         let place = self.places[found as usize].as_mut().expect("an indexed place is not empty");
@@ -67,6 +95,39 @@ impl Slots {
         self.places[place as usize].as_ref().map(|place| &place.push)
     }
 
+    /// Takes out whose turn it is when a place comes up, and frees the place: who stands there, or an older push to the
+    /// same target, whose place the younger one then has.
+    pub(super) fn take_first(&mut self, place: u32) -> Option<Push> {
+        self.take_instead(self.order.ends(place).0, place)
+    }
+
+    /// Takes out who shall rather wait elsewhere when a place is given up, and frees the place: who stands there, or a
+    /// younger push to the same target, whose place the older one then has.
+    pub(super) fn take_last(&mut self, place: u32) -> Option<Push> {
+        self.take_instead(self.order.ends(place).1, place)
+    }
+
+    fn take_instead(&mut self, other: u32, place: u32) -> Option<Push> {
+        if other != place {
+            self.exchange(other, place);
+        }
+        self.take(place)
+    }
+
+    fn exchange(&mut self, first: u32, place: u32) {
+        self.places.swap(first as usize, place as usize);
+        for (at, was) in [(first, place), (place, first)] {
+            let hash = self.places[at as usize]
+                .as_ref()
+                .filter(|it| it.push.envelope.job.collapse_key.is_some())
+                .map(|it| it.hash);
+            if let Some(indexed) = hash.and_then(|hash| self.index.get_mut(&hash)).filter(|indexed| **indexed == was) {
+                *indexed = at;
+            }
+        }
+        self.order.exchange(first, place);
+    }
+
     /// Takes the push out of a place, if there is one, and frees the place.
     pub(super) fn take(&mut self, place: u32) -> Option<Push> {
         let push = self.take_out(place);
@@ -81,7 +142,8 @@ impl Slots {
 
     fn take_out(&mut self, place: u32) -> Option<Push> {
         let Place { push, hash, .. } = self.places[place as usize].take()?;
-        if self.index.get(&hash) == Some(&place) {
+        self.order.leaves(place);
+        if push.envelope.job.collapse_key.is_some() && self.index.get(&hash) == Some(&place) {
             self.index.remove(&hash);
         }
         Some(push)
@@ -103,23 +165,6 @@ impl Slots {
     }
 
     fn hash(&self, push: &Push, route: RouteId) -> u64 {
-        self.hasher.hash_one((route, &push.envelope.job.collapse_key, Address(push.target())))
-    }
-}
-
-/// A target, to be hashed.
-struct Address<'a>(&'a crate::job::Target);
-
-impl std::hash::Hash for Address<'_> {
-    fn hash<H: std::hash::Hasher>(&self, state: &mut H) {
-        use crate::job::{FcmTarget, Target};
-        match self.0 {
-            Target::Apns(token) => token.hash(state),
-            Target::Fcm(
-                FcmTarget::Token(text) | FcmTarget::Fid(text) | FcmTarget::Topic(text) | FcmTarget::Condition(text),
-            ) => text.hash(state),
-            Target::Webpush(subscription) => subscription.endpoint.hash(state),
-            Target::Bad(_) => {}
-        }
+        self.hasher.hash_one((route, &push.envelope.job.collapse_key, push.target().address()))
     }
 }

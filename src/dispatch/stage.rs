@@ -139,12 +139,14 @@ impl Desk {
             match change {
                 DoorChange::Open(id, door) => {
                     self.lanes.open(id, door.default_ttl, now);
+                    self.lanes.keep_order(id, door.ordered);
                     self.isolation.open(id);
                     self.routes.open(id, door);
                 }
                 DoorChange::DefaultTtl(id, default_ttl) => self.lanes.set_default_ttl(id, default_ttl),
+                DoorChange::Ordered(id, ordered) => self.lanes.keep_order(id, ordered),
                 DoorChange::Close(id) => {
-                    self.lanes.close(id, &mut self.leaving);
+                    self.lanes.close(id, now, &mut self.leaving);
                     let closed = self.routes.close(id);
                     closed.inspect(|door| self.metrics.nothing_waits(&door.label));
                 }

@@ -6,6 +6,7 @@ mod collapse;
 mod conservation;
 mod isolation;
 mod live;
+mod order;
 mod properties;
 mod shed;
 mod spread;

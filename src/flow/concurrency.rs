@@ -23,7 +23,7 @@
 use std::time::{Duration, Instant};
 
 use super::Latency;
-use super::latency::Trend;
+use super::latency::{self, Trend};
 use super::refusals::{Refusals, Word};
 
 /// What an answer says about capacity.
@@ -48,8 +48,8 @@ pub struct Load {
 
 /// Where a new route starts: enough to fill a connection's first round trips, few enough to be harmless.
 const START: u32 = 64;
-/// Where a route starts that comes back. Nor does latency alone bring it lower: below, a few slow answers are all.
-pub(super) const AGAIN: u32 = 16;
+/// Where a route starts that comes back.
+const AGAIN: u32 = 16;
 /// What is left of the limit after an overload, in tenths.
 const DECREASE_TENTHS: u32 = 7;
 
@@ -137,7 +137,7 @@ impl Concurrency {
                 Trend::Risen { gradient } => {
                     #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "0.5 to 1 of a u32")]
                     let limit = (f64::from(self.limit) * gradient) as u32;
-                    self.decrease(limit, self.min.max(AGAIN).min(self.limit), now);
+                    self.decrease(limit, self.min.max(latency::FLOOR).min(self.limit), now);
                     return;
                 }
                 Trend::Elsewhere { limit } => self.threshold = self.threshold.max(limit),

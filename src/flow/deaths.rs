@@ -14,6 +14,11 @@
 //! The limit is the configured share, or twice the usual one where that is more. What is usual is learned over half an
 //! hour. Not the whole minute has to be bad: the last five to ten seconds of it are enough, if they have their 200
 //! answers; a single bad list among much good traffic is not.
+//!
+//! Some seconds are too long to go on telling: at a million a minute they are tens of thousands of good tokens. So while
+//! clearly more than the limit of the last 128 answers are dead tokens, those are held already, and the route goes on. It may be
+//! the beginning of the end, and then the route is parked; or a bad list, whose pushes come again among others, spread
+//! over seconds, and are told then.
 
 use std::time::{Duration, Instant};
 
@@ -65,6 +70,8 @@ pub struct MassDeath {
     usual: f64,
     taught_at: Option<Instant>,
     circuit: Circuit,
+    /// Of the last 128 answers, the latest in the lowest bit, which found a dead token.
+    recent: u128,
     /// Answers for which fewer of them are enough.
     wary: u32,
 }
@@ -79,6 +86,7 @@ impl MassDeath {
             usual: 0.0,
             taught_at: None,
             circuit: Circuit::new(FIRST_PAUSE, LONGEST_PAUSE),
+            recent: 0,
             wary: 0,
         }
     }
@@ -92,6 +100,7 @@ impl MassDeath {
     /// Verdicts that were held are not any more; fewer answers are enough to hold them again. What is usual stays known.
     pub fn begin_anew(&mut self) {
         self.window.clear();
+        self.recent = 0;
         self.circuit = Circuit::new(FIRST_PAUSE, LONGEST_PAUSE);
         self.wary = LEAST;
     }
@@ -102,6 +111,7 @@ impl MassDeath {
             return self.probed(life, sent_at, sample, now);
         }
         self.window.note(life == Life::Dead, now);
+        self.recent = self.recent << 1 | u128::from(life == Life::Dead);
         let least = if self.wary > 0 { LEAST_WARY } else { LEAST };
         self.wary = self.wary.saturating_sub(1);
         if life == Life::Dead && self.is_too_much(least, now) {
@@ -109,7 +119,7 @@ impl MassDeath {
             return Ruling::Held;
         }
         self.learn(now);
-        Ruling::Told
+        if life == Life::Dead && self.is_suspicious() { Ruling::Held } else { Ruling::Told }
     }
 
     fn probed(&mut self, life: Life, sent_at: Instant, sample: f64, now: Instant) -> Ruling {
@@ -123,6 +133,7 @@ impl MassDeath {
             Life::Alive if self.circuit.heeds(sent_at) => {
                 self.circuit.mended();
                 self.window.clear();
+                self.recent = 0;
                 self.wary = LEAST;
                 Ruling::Told
             }
@@ -130,8 +141,18 @@ impl MassDeath {
         }
     }
 
+    /// Whether the latest answers alone look like too much, and not by chance: by more than three standard deviations.
+    fn is_suspicious(&self) -> bool {
+        let (limit, of) = (self.limit(), f64::from(u128::BITS));
+        f64::from(self.recent.count_ones()) > limit * of + 3.0 * (limit * (1.0 - limit) * of).max(0.0).sqrt()
+    }
+
+    fn limit(&self) -> f64 {
+        self.limit.max((2.0 * self.usual).min(MOST_EXCUSED))
+    }
+
     fn is_too_much(&mut self, least: u32, now: Instant) -> bool {
-        let limit = self.limit.max((2.0 * self.usual).min(MOST_EXCUSED));
+        let limit = self.limit();
         (1..12).any(|older| {
             let counts = self.window.newest(older, now);
             counts.all >= least && counts.share() > limit

@@ -17,6 +17,8 @@
 
 use std::time::{Duration, Instant};
 
+/// Lower than this latency alone brings no limit: below, a few slow answers are all.
+pub(super) const FLOOR: u32 = 4;
 /// Round trips of one window, at least.
 const SAMPLES: u32 = 16;
 /// A window's length, at least; else it is a baseline's round trip.
@@ -63,6 +65,8 @@ struct Window {
     since: Instant,
     count: u32,
     seconds: f64,
+    /// The shortest.
+    least: f64,
     loaded: bool,
 }
 
@@ -78,17 +82,21 @@ pub struct Latency {
 impl Latency {
     /// Notes a round trip, under a limit that `binds` or does not.
     pub(super) fn note(&mut self, round_trip: Duration, limit: u32, binds: bool, now: Instant) -> Trend {
-        let fresh = Window { since: now, count: 0, seconds: 0.0, loaded: true };
+        let fresh = Window { since: now, count: 0, seconds: 0.0, least: f64::INFINITY, loaded: true };
         let window = self.window.get_or_insert(fresh);
         window.count += 1;
         window.seconds += round_trip.as_secs_f64();
+        window.least = window.least.min(round_trip.as_secs_f64());
         window.loaded &= binds;
         let length = self.baseline.map_or(SHORTEST, |base| SHORTEST.max(Duration::from_secs_f64(base)));
         if window.count < SAMPLES || now.saturating_duration_since(window.since) < length {
             return Trend::Flat;
         }
-        let (mean, loaded) = (window.seconds / f64::from(window.count), window.loaded);
+        let (mean, loaded, least) = (window.seconds / f64::from(window.count), window.loaded, window.least);
         self.window = None;
+        // The first window has a queue of our making in it already, where the provider serves few at once: what its quickest
+        // answer took is nearer to the truth. Should it be a lucky one, the first decrease shows it (see above).
+        self.baseline.get_or_insert(least);
         self.compare(mean, limit, loaded)
     }
 
@@ -99,7 +107,7 @@ impl Latency {
     }
 
     fn compare(&mut self, mean: f64, limit: u32, loaded: bool) -> Trend {
-        let base = *self.baseline.get_or_insert(mean);
+        let base = self.baseline.unwrap_or(mean);
         let risen = mean > base * TOLERANCE && mean > base + SLACK;
         if !risen {
             self.rise = None;
@@ -116,7 +124,7 @@ impl Latency {
         // While the limit still grew, round trips told of what was under way before: the worst is what the limit made.
         rise.seconds = rise.seconds.max(mean);
         let rise = *rise;
-        if limit <= (rise.limit / 2).max(super::concurrency::AGAIN) {
+        if limit <= (rise.limit / 2).max(FLOOR) {
             if mean > rise.seconds * 0.8 {
                 self.baseline = Some(mean);
                 self.rise = None;

@@ -18,6 +18,7 @@ mod envelope;
 #[cfg(test)]
 pub(crate) mod fixture;
 mod lane;
+mod order;
 mod schema;
 mod target;
 mod wire;
@@ -29,6 +30,7 @@ pub use envelope::{
     Acknowledger, Envelope, MAX_HELD, NOW, Origin, Push, Receipt, RouteId, RouteTable, Routes, SourceName,
 };
 pub use lane::Lane;
+pub use order::OrderKeys;
 pub use schema::schema;
 pub use target::{BadTarget, FcmTarget, Provider, Subscription, Target, TargetHash};
 pub use wire::{ApnsSection, Job, MAX_TTL_SECONDS, Notification};

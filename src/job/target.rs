@@ -133,13 +133,19 @@ impl Target {
     /// What may stand in a log in place of the address.
     #[must_use]
     pub fn hash(&self) -> TargetHash {
+        TargetHash::of(self.address())
+    }
+
+    /// The address alone, without its provider. A secret.
+    #[must_use]
+    pub(crate) fn address(&self) -> &str {
         match self {
-            Target::Apns(token) => TargetHash::of(token),
+            Target::Apns(token) => token,
             Target::Fcm(
                 FcmTarget::Token(text) | FcmTarget::Fid(text) | FcmTarget::Topic(text) | FcmTarget::Condition(text),
-            ) => TargetHash::of(text),
-            Target::Webpush(subscription) => TargetHash::of(&subscription.endpoint),
-            Target::Bad(bad) => TargetHash::of(bad.raw.get()),
+            ) => text,
+            Target::Webpush(subscription) => &subscription.endpoint,
+            Target::Bad(bad) => bad.raw.get(),
         }
     }
 }

@@ -193,6 +193,9 @@ impl Routes {
         if self.plans[name].limits.default_ttl != plan.limits.default_ttl {
             doors.push(DoorChange::DefaultTtl(running.id, plan.limits.default_ttl));
         }
+        if self.plans[name].limits.ordered != plan.limits.ordered {
+            doors.push(DoorChange::Ordered(running.id, plan.limits.ordered));
+        }
     }
 
     fn add(
@@ -209,7 +212,8 @@ impl Routes {
         let (orders_in, orders) = watch::channel(RouteOrders::new(plan.limits.clone()));
         let (client_in, client) = watch::channel(client);
         let removed = CancellationToken::new();
-        let door = RouteDoor { label: label.clone(), outlet, default_ttl: plan.limits.default_ttl };
+        let (default_ttl, ordered) = (plan.limits.default_ttl, plan.limits.ordered);
+        let door = RouteDoor { label: label.clone(), outlet, default_ttl, ordered };
         doors.push(DoorChange::Open(id, door));
         let running = Running { id, orders: orders_in, client: client_in, status, removed: removed.clone() };
         self.running.insert(name.clone(), running);

@@ -80,6 +80,7 @@ pub fn settings(model: &RouteModel) -> RouteSettings {
         max_attempts: model.max_attempts,
         max_dead_percent: model.max_dead_percent,
         default_ttl: model.default_ttl.0,
+        ordered: false,
     }
 }
 

@@ -94,5 +94,6 @@ fn limits() -> RouteSettings {
         max_attempts: 5,
         max_dead_percent: 50,
         default_ttl: Duration::from_secs(3600),
+        ordered: false,
     }
 }

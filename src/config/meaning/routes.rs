@@ -96,6 +96,7 @@ impl Meaning<'_> {
             max_attempts: section.whole("max_attempts")?,
             max_dead_percent: section.whole("max_dead_percent")?,
             default_ttl: section.duration("default_ttl")?,
+            ordered: section.flag("ordered")?,
         })
     }
 

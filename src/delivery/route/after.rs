@@ -1,9 +1,10 @@
-//! What becomes of a push after its attempt, or without one: its outcome, the shelf, a durable retry.
+//! What becomes of a push when it comes, after its attempt, or without one: its turn, its outcome, the shelf, a durable retry.
 
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
 use super::{AFTER_RENEWAL, Route};
+use crate::delivery::order::Arrival;
 use crate::dispatch::KEPT_AFTER_REMOVAL;
 use crate::job::{MAX_HELD, Push, UnixMillis};
 use crate::outcome::{Disposition, Ended, Left, Outcome, OutcomeKind, Resolution, SHORT_DELAY, dispose};
@@ -13,6 +14,21 @@ use crate::verdict::{Fate, Reason, Verdict};
 const PUT_OFF: Duration = Duration::from_secs(60);
 
 impl Route {
+    /// Takes in what was asked for.
+    pub(super) fn comes(&mut self, chunk: Vec<Push>, now: Instant) {
+        if self.order.is_none() {
+            return self.buffer.extend(chunk);
+        }
+        for push in chunk {
+            let Some(order) = &mut self.order else { break };
+            match order.comes(push, now) {
+                Arrival::Leads(push) => self.buffer.push_back(push),
+                Arrival::Follows => {}
+                Arrival::Away(push, delay) => self.ended.push(Resolution::Later { push, delay }),
+            }
+        }
+    }
+
     /// Does with a push what the table says. `made`: the verdict is that of an attempt, not of the lack of one.
     pub(super) fn dispose(&mut self, mut push: Push, verdict: &Verdict, made: bool, now: Instant) {
         let before = push.attempts - u8::from(made);
@@ -53,11 +69,11 @@ impl Route {
     /// has been held so long that the broker would lose patience with its whole queue.
     pub(super) fn sweep(&mut self, now: Instant) {
         let ttl = self.settings.default_ttl;
-        let overdue = |push: &Push| {
-            let held = now.saturating_duration_since(push.envelope.taken);
-            !push.envelope.is_live() || now >= push.envelope.deadline(ttl) || held >= MAX_HELD
-        };
+        let over = |push: &Push| !push.envelope.is_live() || now >= push.envelope.deadline(ttl);
+        let held = |push: &Push| now.saturating_duration_since(push.envelope.taken) >= MAX_HELD;
+        let overdue = |push: &Push| over(push) || held(push);
         let mut leaving = self.shelf.take_if(now, overdue);
+        leaving.extend(self.order.iter_mut().flat_map(|order| order.take_if(over, held)));
         if self.buffer.iter().any(overdue) {
             let (over, staying) = self.buffer.drain(..).partition(overdue);
             self.buffer = staying;
@@ -74,7 +90,7 @@ impl Route {
     pub(super) fn still_good(&mut self, push: Push, now: Instant) -> Option<Push> {
         if !push.envelope.is_live() {
             // Its source has to hear that it was not sent, for it comes again.
-            self.ended.push(Resolution::Returned(push));
+            self.leave(Resolution::Returned(push));
             return None;
         }
         if now >= push.envelope.deadline(self.settings.default_ttl) {
@@ -104,11 +120,10 @@ impl Route {
         // A removed route's pushes come again when an operator has had time to bring it back.
         let delay = if self.removed.is_cancelled() { delay.max(KEPT_AFTER_REMOVAL) } else { delay };
         if delay >= SHORT_DELAY || self.draining {
-            self.ended.push(Resolution::Later { push, delay });
-            return;
+            return self.go_away(push, delay, now);
         }
         if let Err(push) = self.shelf.put(push, now + delay) {
-            self.ended.push(Resolution::Later { push, delay });
+            self.go_away(push, delay, now);
         }
     }
 
@@ -127,6 +142,25 @@ impl Route {
             since,
             at: UnixMillis::now(),
         };
-        self.ended.push(Resolution::Ended(Ended { push, outcome }));
+        self.leave(Resolution::Ended(Ended { push, outcome }));
+    }
+
+    /// A push has come to its end here; who was behind it may go.
+    fn leave(&mut self, resolution: Resolution) {
+        if let Some(order) = &mut self.order {
+            let next = match &resolution {
+                Resolution::Ended(Ended { push, .. }) | Resolution::Returned(push) => order.leaves(push),
+                Resolution::Later { .. } => None,
+            };
+            self.buffer.extend(next);
+        }
+        self.ended.push(resolution);
+    }
+
+    /// A push goes away to come again, and with it who was behind it.
+    fn go_away(&mut self, push: Push, delay: Duration, now: Instant) {
+        let behind = self.order.as_mut().map(|order| order.goes_away(&push, delay, now)).unwrap_or_default();
+        self.ended.push(Resolution::Later { push, delay });
+        self.ended.extend(behind.into_iter().map(|push| Resolution::Later { push, delay }));
     }
 }

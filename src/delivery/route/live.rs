@@ -17,6 +17,7 @@ impl Route {
         let new = orders.settings;
         self.gate.set_limits(&new, now());
         self.pool.set_limits(new.connections as usize, new.request_timeout);
+        self.keep_order(new.ordered);
         self.settings = new;
         if orders.paused != self.gate.is_paused() {
             let what = if orders.paused { "paused: its jobs wait" } else { "resumed" };
@@ -24,6 +25,14 @@ impl Route {
         }
         self.gate.pause(orders.paused);
         self.show();
+    }
+
+    /// Keeps the order of a target's pushes from now on, or no more. Of those that are under way nothing is known then.
+    fn keep_order(&mut self, ordered: bool) {
+        match self.order.take() {
+            Some(order) if !ordered => self.buffer.extend(order.clear()),
+            order => self.order = order.or_else(|| ordered.then(Default::default)),
+        }
     }
 
     /// Sends by another client from now on. What is in flight ends on the connections it is on: they are given nothing

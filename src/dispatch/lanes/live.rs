@@ -2,8 +2,10 @@
 
 use std::time::{Duration, Instant};
 
+use super::placed::traveller;
 use super::{Lanes, Policy, Route, Shedder};
 use crate::dispatch::{Exit, KEPT_AFTER_REMOVAL, LaneSettings, Shedding, Why};
+use crate::flow::Away;
 use crate::job::{Lane, RouteId};
 
 impl Lanes {
@@ -38,7 +40,8 @@ impl Lanes {
         }
         // Nothing waits for a route that is closed: there is nothing to keep of it.
         debug_assert!(!self.waits_for(id), "a route is opened once");
-        self.routes[index] = Route::new(default_ttl, self.weights, now);
+        let away = self.routes[index].away.take();
+        self.routes[index] = Route { away, ..Route::new(default_ttl, self.weights, now) };
     }
 
     /// Changes the time to live that a route's pushes have where their job names none, of those that wait too.
@@ -46,12 +49,39 @@ impl Lanes {
         self.routes[id.0 as usize].default_ttl = default_ttl;
     }
 
+    /// Keeps the order of a route's targets from now on, or no more. Of those that wait already nothing is known then.
+    pub fn keep_order(&mut self, id: RouteId, ordered: bool) {
+        let route = &mut self.routes[id.0 as usize];
+        route.away = if ordered { route.away.take().or_else(|| Some(Away::default())) } else { None };
+    }
+
+    /// Notes of those that left to be kept durably, the youngest first, that their targets' younger ones must not go before
+    /// them.
+    pub(super) fn note_parked(&mut self, exits: &[Exit], now: Instant) {
+        if self.routes.iter().all(|route| route.away.is_none()) {
+            return;
+        }
+        for Exit { push, why } in exits {
+            let away = push.route().and_then(|id| self.routes.get_mut(id.0 as usize)?.away.as_mut());
+            if let (Some(away), Why::Parked { delay }) = (away, why) {
+                away.goes(
+                    self.keys.of_target(push.target(), push.envelope.lane),
+                    traveller(&self.keys, push),
+                    now + *delay,
+                    now,
+                );
+            }
+        }
+    }
+
     /// Closes a route that was removed. What waits for it, and what still comes for it, is parked for
     /// [`KEPT_AFTER_REMOVAL`], unless its source has taken it back.
-    pub fn close(&mut self, id: RouteId, exits: &mut Vec<Exit>) {
+    pub fn close(&mut self, id: RouteId, now: Instant, exits: &mut Vec<Exit>) {
+        let before = exits.len();
         for lane in Lane::ALL {
-            self.remove(id, lane, Why::Parked { delay: KEPT_AFTER_REMOVAL }, exits, |_| true);
+            self.remove_newest(id, lane, usize::MAX, Why::Parked { delay: KEPT_AFTER_REMOVAL }, exits, |_| true);
         }
+        self.note_parked(&exits[before..], now);
         let route = &mut self.routes[id.0 as usize];
         route.shedders = Default::default();
         route.open = false;

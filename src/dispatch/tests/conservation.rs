@@ -119,7 +119,7 @@ proptest! {
                 Act::Close { fcm } => {
                     let route = if *fcm { FCM } else { APNS };
                     let waiting: usize = Lane::ALL.into_iter().map(|from| lanes.held(route, from)).sum();
-                    lanes.close(route, &mut exits);
+                    lanes.close(route, now, &mut exits);
                     prop_assert_eq!(exits.len(), waiting, "all that waited leaves");
                     open[usize::from(*fcm)] = false;
                 }

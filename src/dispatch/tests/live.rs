@@ -34,7 +34,7 @@ async fn the_task_takes_on_other_lanes_while_it_runs() {
     let (outlet, _delivery) = link(Arc::clone(&doorbell));
     let (exits, mut exited) = mpsc::channel(4);
     let label = RouteLabel { app: "chat".into(), provider: Provider::Apns };
-    let door = RouteDoor { label, outlet, default_ttl: Duration::from_secs(3_600) };
+    let door = RouteDoor { label, outlet, default_ttl: Duration::from_secs(3_600), ordered: false };
     let (changes_in, changes) = mpsc::channel(1);
     changes_in.try_send(vec![DoorChange::Open(RouteId(0), door)]).expect("it is empty");
     let dispatch = Dispatch {
@@ -104,7 +104,7 @@ impl Bench {
     fn open(&self, id: RouteId) -> Inlet<Push> {
         let (outlet, inlet) = link(Arc::clone(&self.doorbell));
         let label = RouteLabel { app: "chat".into(), provider: Provider::Apns };
-        let door = RouteDoor { label, outlet, default_ttl: Duration::from_secs(3_600) };
+        let door = RouteDoor { label, outlet, default_ttl: Duration::from_secs(3_600), ordered: false };
         self.changes.try_send(vec![DoorChange::Open(id, door)]).expect("there is room");
         inlet
     }

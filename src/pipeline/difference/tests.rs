@@ -21,6 +21,7 @@ fn limits() -> RouteSettings {
         max_attempts: 5,
         max_dead_percent: 50,
         default_ttl: Duration::from_secs(3_600),
+        ordered: false,
     }
 }
 

@@ -65,6 +65,7 @@ impl Bench {
                     ("open", id.0)
                 }
                 DoorChange::DefaultTtl(id, _) => ("ttl", id.0),
+                DoorChange::Ordered(id, _) => ("order", id.0),
                 DoorChange::Close(id) => {
                     drop(self.open.remove(&id.0).expect("it was open"));
                     ("close", id.0)
@@ -91,6 +92,7 @@ fn limits() -> RouteSettings {
         max_attempts: 5,
         max_dead_percent: 50,
         default_ttl: Duration::from_secs(3_600),
+        ordered: false,
     }
 }
 

@@ -26,6 +26,8 @@ pub(super) struct Connection {
     pub(super) line: Arc<Line>,
     /// None: nothing new goes out on it.
     requests: Option<SendRequest<Bytes>>,
+    /// From when on it is replaced.
+    pub(super) old_at: Instant,
     /// Whether it has carried a request: the first one fills HPACK's table.
     used: bool,
     /// It has answered, and the backoff knows.
@@ -36,8 +38,8 @@ pub(super) struct Connection {
 }
 
 impl Connection {
-    pub(super) fn new(Opened { line, requests }: Opened) -> Self {
-        Self { line, requests: Some(requests), used: false, counted: false, suspicions: 0, large_body: 1 }
+    pub(super) fn new(Opened { line, requests }: Opened, old_at: Instant) -> Self {
+        Self { line, requests: Some(requests), old_at, used: false, counted: false, suspicions: 0, large_body: 1 }
     }
 
     /// Streams it may carry at once, now.

@@ -15,7 +15,8 @@
 //! Invariants:
 //! - No request goes out before the server's first SETTINGS; a new connection carries one until that one is answered;
 //!   no connection ever carries more than the server's limit of the moment, or gets more bodies than its window takes.
-//! - Connections are opened one at a time, only on demand, with backoff; each by a fresh look-up of the name.
+//! - Connections are opened one at a time, only on demand, with backoff; each by a fresh look-up of the name. Old ones
+//!   are replaced one at a time.
 //! - Of every request without an answer it is said whether the provider can have seen it ([`Failure::sent`]).
 //! - A stream that is given up is reset; a connection that is silent is pinged, and given up if it stays so.
 //!

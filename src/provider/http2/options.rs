@@ -19,6 +19,8 @@ pub struct PoolOptions {
     pub connect_timeout: Duration,
     /// A connection that carried nothing for so long is closed.
     pub idle_timeout: Duration,
+    /// A connection that has been open for so long, or for up to a quarter less, is replaced.
+    pub max_age: Duration,
     /// With streams open, a PING goes out after so long a silence.
     pub ping_after: Duration,
     /// A connection that is silent for so long after a PING is lost.
@@ -43,6 +45,8 @@ impl PoolOptions {
             request_timeout,
             connect_timeout: Duration::from_secs(10),
             idle_timeout: Duration::from_secs(600),
+            // Apple wants connections kept, and has no limit to their age; an hour finds what DNS says by now.
+            max_age: Duration::from_secs(3_600),
             ping_after: Duration::from_secs(10),
             pong_within: Duration::from_secs(10),
             proof_patience: Duration::from_secs(2),

@@ -22,6 +22,8 @@ use super::options::PoolOptions;
 use crate::provider::{Endpoint, Request};
 use crate::verdict::{ConnectionEffect, Sent};
 
+mod age;
+
 /// How often a lasting lack of connections is told.
 const SAY_EVERY: Duration = Duration::from_secs(60);
 
@@ -72,6 +74,8 @@ pub struct Pool {
     last_id: u64,
     /// Growth was asked for and not granted: `changed` wakes the owner when it may ask again.
     unmet: bool,
+    /// The old connection whose successor is being opened.
+    replaces: Option<ConnectionId>,
     last_failure: Option<Failure>,
     /// When an operator was last told that there is no connection.
     last_said: Option<Instant>,
@@ -115,6 +119,7 @@ impl Pool {
             bell: Arc::new(Notify::new()),
             last_id: 0,
             unmet: false,
+            replaces: None,
             last_failure: None,
             last_said: None,
         })
@@ -198,7 +203,7 @@ impl Pool {
     }
 
     /// Waits until room may have grown, a connection was opened or lost, or growth that was not granted may be asked
-    /// for again. Also closes idle connections. Cancel-safe.
+    /// for again. Also closes idle connections and replaces old ones. Cancel-safe.
     pub async fn changed(&mut self) {
         loop {
             let bell = Arc::clone(&self.bell);
@@ -225,6 +230,7 @@ impl Pool {
                     let now = Instant::now();
                     self.sweep();
                     self.close_idle(now);
+                    self.replace_old(now);
                     if self.unmet && self.may_open(now) {
                         return;
                     }
@@ -245,7 +251,7 @@ impl Pool {
         let later = (in_use > 0).then(|| now + self.options.idle_timeout);
         let retry = self.unmet.then(|| self.backoff.closed_until(now)).flatten();
         let patience = self.unmet.then(|| self.on_probation_until(now)).flatten();
-        idle.chain(later).chain(retry).chain(patience).min()
+        idle.chain(later).chain(retry).chain(patience).chain(self.ages_at(now)).min()
     }
 
     /// Until when growth waits for a new connection to be proven.
@@ -257,7 +263,9 @@ impl Pool {
     fn opened(&mut self, result: Result<Opened, Failure>) {
         match result {
             Ok(opened) => {
-                self.connections.push(Connection::new(opened));
+                let old_at = age::old_at(Instant::now(), self.options.max_age, fastrand::f64());
+                self.connections.push(Connection::new(opened, old_at));
+                self.replaced();
                 // Fewer may be allowed by now than when it was begun.
                 self.trim();
             }
@@ -267,6 +275,7 @@ impl Pool {
 
     fn failed(&mut self, failure: Failure) {
         let now = Instant::now();
+        self.replaces = None;
         self.backoff.failed(now, fastrand::f64());
         if self.last_said.is_none_or(|at| now >= at + SAY_EVERY) {
             self.last_said = Some(now);
