@@ -13,9 +13,9 @@ use h2::RecvStream;
 use h2::client::ResponseFuture;
 use tokio::time::{Instant, Sleep, sleep};
 
-use super::MAX_ANSWER_BYTES;
 use super::failure::{Failure, FailureKind};
 use super::line::{ConnectionId, Slot};
+use super::options::PoolOptions;
 use crate::provider::Answer;
 use crate::verdict::Sent;
 
@@ -37,6 +37,7 @@ pub struct Attempt {
     state: State,
     slot: Option<Slot>,
     deadline: Pin<Box<Sleep>>,
+    max_answer: usize,
     started: Instant,
     connection: ConnectionId,
 }
@@ -50,12 +51,13 @@ enum State {
 }
 
 impl Attempt {
-    pub(super) fn started(response: ResponseFuture, slot: Slot, timeout: Duration) -> Self {
+    pub(super) fn started(response: ResponseFuture, slot: Slot, options: &PoolOptions) -> Self {
         let connection = slot.line().id;
         Self {
             state: State::Head(response),
             slot: Some(slot),
-            deadline: Box::pin(sleep(timeout)),
+            deadline: Box::pin(sleep(options.request_timeout)),
+            max_answer: options.max_answer,
             started: Instant::now(),
             connection,
         }
@@ -67,6 +69,7 @@ impl Attempt {
             state: State::Failed(Some(failure)),
             slot: None,
             deadline: Box::pin(sleep(Duration::ZERO)),
+            max_answer: 0,
             started: Instant::now(),
             connection,
         }
@@ -84,7 +87,7 @@ impl Attempt {
                     }
                     Err(error) => return Poll::Ready(Err(self.explain(&error))),
                 },
-                State::Body(_, body, gathered) => match ready!(poll_body(body, gathered, cx)) {
+                State::Body(_, body, gathered) => match ready!(poll_body(body, gathered, self.max_answer, cx)) {
                     Ok(()) => return Poll::Ready(Ok(self.answer())),
                     Err(error) => return Poll::Ready(Err(self.explain(&error))),
                 },
@@ -122,15 +125,20 @@ impl Attempt {
 }
 
 /// Gathers the body, up to the cap; what is beyond it is not read.
-fn poll_body(body: &mut RecvStream, gathered: &mut BytesMut, cx: &mut Context<'_>) -> Poll<Result<(), h2::Error>> {
+fn poll_body(
+    body: &mut RecvStream,
+    gathered: &mut BytesMut,
+    most: usize,
+    cx: &mut Context<'_>,
+) -> Poll<Result<(), h2::Error>> {
     while !body.is_end_stream() {
         let Some(chunk) = ready!(body.poll_data(cx)) else { break };
         let chunk: Bytes = chunk?;
         // Can fail only if more is released than was received.
         let _ = body.flow_control().release_capacity(chunk.len());
-        let taken = chunk.len().min(MAX_ANSWER_BYTES - gathered.len());
+        let taken = chunk.len().min(most - gathered.len());
         gathered.extend_from_slice(&chunk[..taken]);
-        if gathered.len() == MAX_ANSWER_BYTES {
+        if gathered.len() == most {
             break;
         }
     }

@@ -36,8 +36,20 @@ const MAX_HEADER_BYTES: u32 = 16 * 1024;
 /// Finds a name's addresses: (host, port) in, all of them out.
 pub type Resolver = Arc<dyn Fn(String, u16) -> BoxFuture<'static, io::Result<Vec<SocketAddr>>> + Send + Sync>;
 
+/// A name has addresses, and none of them may be dialled: what a [`Resolver`] answers with, within its error.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct NoAddressAllowed;
+
+impl std::fmt::Display for NoAddressAllowed {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("none of the name's addresses may be dialled")
+    }
+}
+
+impl std::error::Error for NoAddressAllowed {}
+
 /// The system's look-up.
-pub(super) fn system_resolver() -> Resolver {
+pub(in crate::provider) fn system_resolver() -> Resolver {
     Arc::new(|host, port| {
         Box::pin(async move { Ok(tokio::net::lookup_host((host.as_str(), port)).await?.collect::<Vec<_>>()) })
     })
@@ -69,7 +81,7 @@ pub(super) async fn open(
     let addresses = timeout(limit, (to.resolver)(to.host.clone(), to.port))
         .await
         .map_err(|_| Failure::connecting(FailureKind::NameNotResolved, "the look-up took too long"))?
-        .map_err(|error| Failure::connecting(FailureKind::NameNotResolved, error))?;
+        .map_err(|error| not_resolved(&error))?;
     let mut last = Failure::connecting(FailureKind::NameNotResolved, "the name has no address");
     for address in addresses.into_iter().take(MAX_ADDRESSES) {
         let line = line();
@@ -129,6 +141,12 @@ fn builder(options: &PoolOptions) -> h2::client::Builder {
         // reached; each such frame costs one RST_STREAM and no memory.
         .max_local_error_reset_streams(None);
     builder
+}
+
+fn not_resolved(error: &io::Error) -> Failure {
+    let refused = error.get_ref().is_some_and(|inner| inner.is::<NoAddressAllowed>());
+    let kind = if refused { FailureKind::AddressNotAllowed } else { FailureKind::NameNotResolved };
+    Failure::connecting(kind, error)
 }
 
 fn refused(address: SocketAddr, error: &io::Error) -> Failure {

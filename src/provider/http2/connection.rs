@@ -104,7 +104,7 @@ impl Connection {
         self.line.hand(body.len());
         let slot = Slot::take(&self.line);
         match self.start(uri(authority, path), headers, body) {
-            Ok(response) => Attempt::started(response, slot, options.request_timeout),
+            Ok(response) => Attempt::started(response, slot, options),
             Err(error) => {
                 self.retire();
                 let kind = if error.is_go_away() { FailureKind::GoAway } else { FailureKind::ConnectionLost };

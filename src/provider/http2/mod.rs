@@ -35,7 +35,8 @@ mod pool;
 mod task;
 
 pub use attempt::{Attempt, Finished};
-pub use connect::Resolver;
+pub(super) use connect::system_resolver;
+pub use connect::{NoAddressAllowed, Resolver};
 pub use failure::{Failure, FailureKind};
 pub use line::ConnectionId;
 pub use options::PoolOptions;
