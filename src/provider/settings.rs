@@ -60,9 +60,13 @@ impl ProviderSettings {
                 let WebpushSettings { key, subject, extra_roots, services, private_networks, padding } = settings;
                 print.part("webpush").part(key.expose_secret()).part(subject).optional(extra_roots.as_deref());
                 print.part(padding.as_str());
-                services.further().for_each(|service| drop(print.part(&service)));
+                for service in services.further() {
+                    print.part(&service);
+                }
                 print.part("private networks");
-                private_networks.iter().for_each(|network| drop(print.part(&network.to_string())));
+                for network in private_networks {
+                    print.part(&network.to_string());
+                }
             }
         }
         let mut digest = [0; 32];
