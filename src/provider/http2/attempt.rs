@@ -9,6 +9,7 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
+use futures::future::BoxFuture;
 use h2::RecvStream;
 use h2::client::ResponseFuture;
 use tokio::time::{Instant, Sleep, sleep};
@@ -47,6 +48,8 @@ enum State {
     Failed(Option<Failure>),
     Head(ResponseFuture),
     Body(http::response::Parts, RecvStream, BytesMut),
+    /// HTTP/1.1: head and body in one.
+    Http1(BoxFuture<'static, Result<Answer, Failure>>),
     Done,
 }
 
@@ -55,6 +58,23 @@ impl Attempt {
         let connection = slot.line().id;
         Self {
             state: State::Head(response),
+            slot: Some(slot),
+            deadline: Box::pin(sleep(options.request_timeout)),
+            max_answer: options.max_answer,
+            started: Instant::now(),
+            connection,
+        }
+    }
+
+    /// A request on a connection that speaks HTTP/1.1.
+    pub(super) fn http1(
+        answer: BoxFuture<'static, Result<Answer, Failure>>,
+        slot: Slot,
+        options: &PoolOptions,
+    ) -> Self {
+        let connection = slot.line().id;
+        Self {
+            state: State::Http1(answer),
             slot: Some(slot),
             deadline: Box::pin(sleep(options.request_timeout)),
             max_answer: options.max_answer,
@@ -87,6 +107,13 @@ impl Attempt {
                     }
                     Err(error) => return Poll::Ready(Err(self.explain(&error))),
                 },
+                State::Http1(answer) => {
+                    let answer = ready!(answer.as_mut().poll(cx));
+                    if let Ok(answer) = &answer {
+                        self.proves(answer.status);
+                    }
+                    return Poll::Ready(answer);
+                }
                 State::Body(_, body, gathered) => match ready!(poll_body(body, gathered, self.max_answer, cx)) {
                     Ok(()) => return Poll::Ready(Ok(self.answer())),
                     Err(error) => return Poll::Ready(Err(self.explain(&error))),
@@ -99,13 +126,17 @@ impl Attempt {
         let State::Body(head, _, body) = std::mem::replace(&mut self.state, State::Done) else {
             unreachable!("an answer ends with its body")
         };
+        self.proves(head.status);
+        Answer { status: head.status, headers: head.headers, body: body.freeze() }
+    }
+
+    fn proves(&self, status: http::StatusCode) {
         if let Some(slot) = &self.slot {
             slot.line().prove();
-            if !head.status.is_server_error() {
+            if !status.is_server_error() {
                 slot.line().serve();
             }
         }
-        Answer { status: head.status, headers: head.headers, body: body.freeze() }
     }
 
     /// Adds what the connection knows to what the stream says.

@@ -18,6 +18,7 @@ use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
 use super::failure::{Failure, FailureKind};
+use super::http1;
 use super::io::{Gate, Wire};
 use super::line::Line;
 use super::options::PoolOptions;
@@ -65,10 +66,18 @@ pub(super) struct Destination {
     pub(super) resolver: Resolver,
 }
 
-/// A connection that has the server's first SETTINGS.
+/// By what a connection's requests go.
+pub(super) enum Requests {
+    /// HTTP/2.
+    Http2(SendRequest<Bytes>),
+    /// HTTP/1.1.
+    Http1(http1::Requests),
+}
+
+/// A connection that can carry requests; in HTTP/2 it has the server's first SETTINGS.
 pub(super) struct Opened {
     pub(super) line: Arc<Line>,
-    pub(super) requests: SendRequest<Bytes>,
+    pub(super) requests: Requests,
 }
 
 /// Makes one.
@@ -106,6 +115,10 @@ async fn open_at(
     tcp.set_nodelay(true).map_err(|error| refused(address, &error))?;
     let tls = to.tls.connect(to.name.clone(), tcp).await.map_err(|error| tls_failure(address, &error))?;
     if tls.get_ref().1.alpn_protocol() != Some(b"h2") {
+        if options.http1 {
+            let requests = Requests::Http1(http1::start(tls, &line).await?);
+            return Ok(Opened { line, requests });
+        }
         return Err(Failure::connecting(FailureKind::NoHttp2, format!("{address} did not choose h2")));
     }
     handshake(tls, options, line).await
@@ -124,7 +137,7 @@ async fn handshake(tls: TlsStream<TcpStream>, options: &Arc<PoolOptions>, line: 
         let end = line.end().unwrap_or_default();
         return Err(Failure::connecting(FailureKind::HandshakeFailed, end).with_word(line.goaway_word()));
     }
-    Ok(Opened { line, requests })
+    Ok(Opened { line, requests: Requests::Http2(requests) })
 }
 
 fn builder(options: &PoolOptions) -> h2::client::Builder {

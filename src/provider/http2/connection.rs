@@ -5,14 +5,14 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use futures::FutureExt;
-use h2::client::SendRequest;
 use http::uri::{Authority, Parts, Scheme};
 use http::{Method, Uri};
 use tokio::time::Instant;
 
 use super::attempt::Attempt;
-use super::connect::Opened;
+use super::connect::{Opened, Requests};
 use super::failure::{Failure, FailureKind};
+use super::http1;
 use super::line::{Line, Slot};
 use super::options::PoolOptions;
 use crate::provider::Request;
@@ -25,7 +25,7 @@ const SUSPICIONS: u8 = 3;
 pub(super) struct Connection {
     pub(super) line: Arc<Line>,
     /// None: nothing new goes out on it.
-    requests: Option<SendRequest<Bytes>>,
+    requests: Option<Requests>,
     /// Whether it has carried a request: the first one fills HPACK's table.
     used: bool,
     /// It has answered, and the backoff knows.
@@ -43,6 +43,10 @@ impl Connection {
     /// Streams it may carry at once, now.
     pub(super) fn limit(&self, options: &PoolOptions) -> usize {
         if self.requests.is_none() || self.line.is_closed() || self.line.is_going_away() {
+            return 0;
+        }
+        // hyper takes the next request only when the last one's answer was read to its end.
+        if matches!(&self.requests, Some(Requests::Http1(requests)) if !requests.is_ready()) {
             return 0;
         }
         let limit = self.line.limit().min(options.max_streams);
@@ -90,6 +94,12 @@ impl Connection {
     }
 
     pub(super) fn send(&mut self, request: Request, authority: &Authority, options: &PoolOptions) -> Attempt {
+        if let Some(Requests::Http1(requests)) = &mut self.requests {
+            let slot = Slot::take(&self.line);
+            let line = Arc::clone(&self.line);
+            let answer = http1::send(requests, request, authority, options.max_answer, line);
+            return Attempt::http1(Box::pin(answer), slot, options);
+        }
         let Request { path, mut headers, body } = request;
         if self.used {
             for name in &options.volatile_headers {
@@ -120,7 +130,9 @@ impl Connection {
         headers: http::HeaderMap,
         body: Bytes,
     ) -> Result<h2::client::ResponseFuture, h2::Error> {
-        let requests = self.requests.as_mut().expect("a connection with room is in use");
+        let Some(Requests::Http2(requests)) = &mut self.requests else {
+            unreachable!("a connection with room is in use, and HTTP/1.1 goes another way")
+        };
         // When the limit fell under what is in flight, h2 queues one stream and takes no other through the same
         // handle until that one is open. Our count is below the limit, so this passes soon: go by a fresh handle.
         let ready = futures::future::poll_fn(|cx| requests.poll_ready(cx)).now_or_never();

@@ -19,6 +19,9 @@
 //! - Of every request without an answer it is said whether the provider can have seen it ([`Failure::sent`]).
 //! - A stream that is given up is reset; a connection that is silent is pinged, and given up if it stays so.
 //!
+//! Where the options allow it, a server that doesn't choose h2 is spoken to in HTTP/1.1 (`http1`): connections that carry one
+//! request at a time, and for the rest are as the others.
+//!
 //! It knows nothing of pushes or of what answers mean.
 
 mod attempt;
@@ -27,6 +30,7 @@ mod connect;
 mod connection;
 mod failure;
 mod frames;
+mod http1;
 mod io;
 mod keepalive;
 mod line;

@@ -112,6 +112,13 @@ pub fn check_key(key: &SecretString) -> Result<String, CredentialError> {
     read(key.expose_secret(), &SystemRandom::new()).map(|key| URL_SAFE_NO_PAD.encode(key.public_key()))
 }
 
+/// A new VAPID key, PEM (PKCS #8).
+#[must_use]
+pub fn new_key() -> SecretString {
+    let key = rcgen::KeyPair::generate_for(&rcgen::PKCS_ECDSA_P256_SHA256);
+    key.expect("it takes randomness and nothing else, without which no TLS would work either").serialize_pem().into()
+}
+
 /// Whether a push service could turn to it: RFC 8292, section 2.1, and what Apple makes of it, no blanks, no angle
 /// brackets, a host that others can reach.
 #[must_use]

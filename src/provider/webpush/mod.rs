@@ -35,7 +35,7 @@ use tokio::sync::watch;
 
 pub use self::address::{Network, is_global};
 use self::auth::Signer;
-pub use self::auth::{check_key, is_subject};
+pub use self::auth::{check_key, is_subject, new_key};
 use self::endpoint::Endpoint;
 pub use self::endpoint::{EndpointRefusal, Services};
 pub use self::settings::{Padding, WebpushSettings};
@@ -115,6 +115,14 @@ impl Protocol for Webpush {
     fn renew(&self) {}
 }
 
+/// Encrypts `plaintext` for a subscription (RFC 8291), filled up with zeros to `padded` bytes if it is shorter: the body of
+/// a push. `None`: it has more than 3,993 bytes, or the subscription's keys are none.
+#[must_use]
+pub fn encrypt(plaintext: &[u8], padded: usize, subscription: &Subscription) -> Option<Vec<u8>> {
+    let to = wire::recipient(subscription)?;
+    encrypt::encrypt(plaintext, padded, &to, &SystemRandom::new()).ok()
+}
+
 /// The system gave no randomness to sign with.
 fn unsigned() -> Verdict {
     Verdict::of(Fate::Retry { after: Duration::from_secs(1), sent: Sent::No }).because("token_not_signed")
@@ -141,7 +149,7 @@ impl Dialler {
     /// # Errors
     /// As [`Dialler::new`].
     pub fn with_resolver(settings: &WebpushSettings, resolver: Resolver) -> Result<Self, CredentialError> {
-        let tls = tls::http2(settings.extra_roots.as_deref(), None)?;
+        let tls = Arc::new(tls::any_http(settings.extra_roots.as_deref())?);
         let private = settings.private_networks.clone().into();
         Ok(Self { tls, resolver: address::guarded(resolver, private) })
     }

@@ -80,7 +80,7 @@ fn not_encrypted(why: NotEncrypted) -> Verdict {
     }
 }
 
-fn recipient(subscription: &Subscription) -> Option<Recipient> {
+pub(super) fn recipient(subscription: &Subscription) -> Option<Recipient> {
     let bytes = |text: &str| URL_SAFE_NO_PAD.decode(text.trim_end_matches('=')).ok();
     Some(Recipient {
         public: bytes(&subscription.p256dh)?.try_into().ok()?,
