@@ -11,10 +11,12 @@
 //!
 //! - A queue that fills up lowers what the route asks for: back-pressure, as on every route.
 //! - But an origin whose circuit is open, or that lets its queue stand while another one has nothing to do, goes *aside*:
-//!   it is not waited for any more, and what comes for it beyond its queue is put off durably, for as long as it has been
-//!   aside already. It comes back when its queue has nearly drained.
-//! - No origin may have more than a share of the route's concurrency, there are only so many origins at once, and one that
-//!   has nothing to do makes room for another.
+//!   it is not waited for any more, and what comes for it beyond its queue is put off durably, for longer the more that
+//!   is. It comes back when its queue has nearly drained, and is waited for less each time it goes aside again soon.
+//! - No origin may have more attempts under way than are still free for all: however many are slow, there is always
+//!   something left for one that is not.
+//! - There are only so many origins at once. One that has nothing to do makes room for another, and so does one that never
+//!   accepted anything and can't be reached: a stranger who makes up hosts crowds out nobody.
 
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
@@ -37,13 +39,18 @@ const QUEUE_ASIDE: usize = 32;
 const STALE: Duration = Duration::from_millis(500);
 /// An origin that has accepted something within this time has traffic.
 const LIVELY: Duration = Duration::from_secs(5);
-/// How long what comes for an origin that is aside is put off: as long as it has been aside, within these bounds.
+/// Each time that an origin goes aside it is waited for half as long the next time, until it was not aside for so long.
+const RELAPSE: Duration = Duration::from_secs(60);
+/// The most that counts: 500 ms become 4 ms.
+const MOST_RELAPSES: u32 = 7;
+/// How long what comes for an origin that is aside is put off, and how much longer for each [`A_LOT`] that was put off.
 const SHORTEST_ASIDE: Duration = Duration::from_secs(5);
 const LONGEST_ASIDE: Duration = Duration::from_secs(300);
+const A_LOT: u32 = 1_000;
 /// For how long an origin whose addresses may not be dialled is not looked up again.
 const FORBIDDEN_FOR: Duration = Duration::from_secs(60);
-/// The share of the route's concurrency that one origin may have.
-const SHARE: u32 = 4;
+/// An origin that has accepted something within this time keeps its place.
+const KEEPS_PLACE: Duration = Duration::from_secs(600);
 
 /// An origin's number, unique within its route.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -76,7 +83,14 @@ pub(super) struct Way {
     /// When it last had something to do.
     used: Instant,
     accepted: Option<Instant>,
+    /// Since when it is not waited for.
     aside: Option<Instant>,
+    /// When it last came back.
+    back: Option<Instant>,
+    /// How often it went aside of late.
+    relapses: u32,
+    /// Pushes put off since it first did.
+    put_off: u32,
     forbidden_until: Option<Instant>,
 }
 
@@ -85,13 +99,15 @@ pub(super) struct Origins {
     dialler: Dialler,
     settings: RouteSettings,
     ways: Vec<Way>,
+    /// What waited for an origin that lost its place.
+    evicted: Vec<Push>,
     last_id: u32,
     turn: usize,
 }
 
 impl Origins {
     pub(super) fn new(dialler: Dialler, settings: &RouteSettings) -> Self {
-        Self { dialler, settings: of_one(settings), ways: Vec::new(), last_id: 0, turn: 0 }
+        Self { dialler, settings: of_one(settings), ways: Vec::new(), evicted: Vec::new(), last_id: 0, turn: 0 }
     }
 
     /// Takes on the limits of the route.
@@ -118,8 +134,8 @@ impl Origins {
             way.used = now;
             return Placed::Queued;
         }
-        let since = *way.aside.get_or_insert(now);
-        let delay = now.saturating_duration_since(since).clamp(SHORTEST_ASIDE, LONGEST_ASIDE);
+        way.put_off = way.put_off.saturating_add(1);
+        let delay = (SHORTEST_ASIDE * (1 + way.put_off / A_LOT)).min(LONGEST_ASIDE);
         Placed::PutOff(push, delay.mul_f64(1.0 + 0.5 * sample), "origin_unavailable")
     }
 
@@ -132,9 +148,10 @@ impl Origins {
         // It can fail only for a host that is none, which no endpoint has.
         let pool = self.dialler.pool(origin, self.settings.connections, self.settings.request_timeout).ok()?;
         if self.ways.len() >= MAX_ORIGINS {
-            let idle = self.ways.iter().enumerate().filter(|(_, way)| way.is_idle());
-            let (oldest, _) = idle.min_by_key(|(_, way)| way.used)?;
-            self.ways.swap_remove(oldest);
+            let dispensable = self.ways.iter().enumerate().filter(|(_, way)| way.is_dispensable(now));
+            let (nth, _) = dispensable.min_by_key(|(_, way)| (way.accepted.is_some(), way.used))?;
+            let gone = self.ways.swap_remove(nth);
+            self.evicted.extend(gone.queue.into_iter().map(|(_, push)| push));
         }
         self.last_id += 1;
         let mut gate = Gate::new(&self.settings, now);
@@ -152,14 +169,29 @@ impl Origins {
             used: now,
             accepted: None,
             aside: None,
+            back: None,
+            relapses: 0,
+            put_off: 0,
             forbidden_until: None,
         });
         Some(self.ways.len() - 1)
     }
 
+    /// What waited for origins that lost their place.
+    pub(super) fn take_evicted(&mut self) -> Vec<Push> {
+        std::mem::take(&mut self.evicted)
+    }
+
     /// One of them. An origin with something in flight is there until that has ended.
     pub(super) fn way(&mut self, id: WayId) -> Option<&mut Way> {
         self.ways.iter_mut().find(|way| way.id == id)
+    }
+
+    /// Looks which of them can be reached. What waited for one that may not be dialled is returned.
+    pub(super) fn look(&mut self, now: Instant) -> Vec<Push> {
+        let dialler = &self.dialler;
+        let looked = self.ways.iter_mut().map(|way| way.look(dialler.is_known(&way.origin), fastrand::f64(), now));
+        looked.flatten().collect()
     }
 
     pub(super) fn iter_mut(&mut self) -> impl Iterator<Item = &mut Way> {
@@ -192,10 +224,16 @@ impl Origins {
         for way in &mut self.ways {
             way.gate.step(now);
             let closed = way.gate.circuit(now) != CircuitState::Closed || way.gate.paused_until(now).is_some();
-            let stands = way.queue.front().is_some_and(|(since, _)| now.saturating_duration_since(*since) > STALE);
+            let waited = way.queue.front().map_or(Duration::ZERO, |(since, _)| now.saturating_duration_since(*since));
             match way.aside {
-                None if closed || (stands && others_are_lively) => way.aside = Some(now),
-                Some(_) if !closed && way.queue.len() < QUEUE_ASIDE / 2 && !stands => way.aside = None,
+                None if closed => way.go_aside(now),
+                None if waited > way.patience() && others_are_lively => way.go_aside(now),
+                Some(_) if !closed && way.queue.len() < QUEUE_ASIDE / 2 && waited < STALE => {
+                    (way.aside, way.back) = (None, Some(now));
+                }
+                None if way.back.is_some_and(|back| now.saturating_duration_since(back) > RELAPSE) => {
+                    (way.back, way.relapses, way.put_off) = (None, 0, 0);
+                }
                 _ => {}
             }
         }
@@ -220,7 +258,8 @@ impl Origins {
 
     /// Takes all out of the queues.
     pub(super) fn clear(&mut self) -> impl Iterator<Item = Push> {
-        self.ways.iter_mut().flat_map(|way| way.queue.drain(..)).map(|(_, push)| push)
+        let waiting = self.ways.iter_mut().flat_map(|way| way.queue.drain(..)).map(|(_, push)| push);
+        self.evicted.drain(..).chain(waiting)
     }
 
     /// Waits until the connections of one of them have changed. Cancel-safe.
@@ -246,6 +285,12 @@ impl Origins {
         all
     }
 
+    /// Why nothing goes to any of them; `None`: something may.
+    pub(super) fn halt(&self, now: Instant) -> Option<Halt> {
+        let halts = self.ways.iter().map(|way| way.gate.halt(now)).collect::<Option<Vec<_>>>()?;
+        halts.last().copied()
+    }
+
     /// What is wrong with which of them, for people; `None`: nothing.
     pub(super) fn trouble(&self, now: Instant) -> Option<String> {
         let troubled: Vec<String> = self.ways.iter().filter_map(|way| way.trouble(now)).take(3).collect();
@@ -254,8 +299,21 @@ impl Origins {
 }
 
 impl Way {
-    fn is_idle(&self) -> bool {
-        self.in_flight == 0 && self.queue.is_empty()
+    /// Whether another origin may have its place.
+    fn is_dispensable(&self, now: Instant) -> bool {
+        let accepts = self.accepted.is_some_and(|at| now.saturating_duration_since(at) < KEEPS_PLACE);
+        let hopeless = self.accepted.is_none()
+            && (self.unreachable > 0 || self.gate.circuit(now) != CircuitState::Closed);
+        self.in_flight == 0 && !accepts && (self.queue.is_empty() || hopeless)
+    }
+
+    fn patience(&self) -> Duration {
+        STALE / 2_u32.pow(self.relapses.min(MOST_RELAPSES))
+    }
+
+    fn go_aside(&mut self, now: Instant) {
+        self.aside = Some(now);
+        self.relapses = self.relapses.saturating_add(1);
     }
 
     /// The next push that waits.
@@ -268,18 +326,20 @@ impl Way {
         self.queue.push_front((now, push));
     }
 
-    /// How many may be started now, as far as this origin goes.
-    pub(super) fn room(&self, now: Instant) -> usize {
-        (self.gate.room(self.in_flight, now) as usize).min(self.pool.room())
+    /// How many may be started now, with `free` of the route's concurrency left.
+    pub(super) fn room(&self, free: u32, now: Instant) -> usize {
+        let share = free.saturating_sub(self.in_flight);
+        (self.gate.room(self.in_flight, now).min(share) as usize).min(self.pool.room())
     }
 
     /// Opens one more connection if that is what is missing.
-    pub(super) fn grow(&mut self, now: Instant) {
+    pub(super) fn grow(&mut self, free: u32, now: Instant) {
         let waiting = self.queue.len();
         if waiting > 0 && self.pool.room() == 0 && self.gate.slots(self.in_flight, now) > 0 {
             self.pool.grow(waiting);
         }
-        self.streams_free = self.pool.room() > 0;
+        // What the share holds back says nothing of the origin, as with streams.
+        self.streams_free = self.pool.room() > 0 && self.in_flight < free;
     }
 
     /// An attempt has ended.
@@ -292,14 +352,16 @@ impl Way {
     }
 
     /// Looks whether it can be reached at all. What waited for an origin that may not be dialled is returned.
-    pub(super) fn look(&mut self, sample: f64, now: Instant) -> Vec<Push> {
+    /// Where a name leads that no stranger has made is the operator's own affair: then it can't be reached, no more.
+    fn look(&mut self, is_known: bool, sample: f64, now: Instant) -> Vec<Push> {
         let failures = self.pool.unreachable();
         let grew = failures > self.unreachable;
         self.unreachable = failures;
         if !grew {
             return Vec::new();
         }
-        if self.pool.last_failure().is_some_and(|failure| failure.kind == FailureKind::AddressNotAllowed) {
+        let refused = self.pool.last_failure().is_some_and(|failure| failure.kind == FailureKind::AddressNotAllowed);
+        if refused && !is_known {
             self.forbidden_until = Some(now + FORBIDDEN_FOR);
             return self.queue.drain(..).map(|(_, push)| push).collect();
         }
@@ -317,13 +379,10 @@ impl Way {
     }
 }
 
-/// What one origin may have of a route's limits. Its rate is the route's affair.
+/// What one origin may have of a route's limits. Its rate is the route's affair, and so is what all may have at once.
 fn of_one(settings: &RouteSettings) -> RouteSettings {
-    let max_concurrency = settings.max_concurrency.div_ceil(SHARE);
-    RouteSettings {
-        rate: None,
-        min_concurrency: settings.min_concurrency.min(max_concurrency),
-        max_concurrency,
-        ..settings.clone()
-    }
+    RouteSettings { rate: None, ..settings.clone() }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,6 +1,6 @@
 //! Starting attempts where each push has an origin: sorted first, then origin by origin, each in its turn.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::{Begun, Route};
 use crate::delivery::origins::{Placed, WayId};
@@ -9,6 +9,9 @@ use crate::verdict::{Fate, Verdict};
 
 /// Attempts that one origin may start before the next one has its turn.
 const A_TURN: usize = 32;
+
+/// How long a push stays away that waited for an origin which lost its place.
+const AFTER_EVICTION: Duration = Duration::from_secs(60);
 
 impl Route {
     /// Starts as many attempts as may go.
@@ -26,8 +29,9 @@ impl Route {
                 break;
             }
         }
+        let free = self.gate.slots(self.under_way(), now);
         for way in self.ways.origins_mut().into_iter().flat_map(|origins| origins.iter_mut()) {
-            way.grow(now);
+            way.grow(free, now);
         }
     }
 
@@ -35,7 +39,8 @@ impl Route {
     fn start_one(&mut self, id: WayId, most: usize, now: Instant) -> usize {
         let mut started = 0;
         while started < most {
-            let next = self.ways.way(Some(id)).filter(|way| way.room(now) > 0).and_then(|way| way.pop());
+            let free = self.gate.slots(self.under_way(), now);
+            let next = self.ways.way(Some(id)).filter(|way| way.room(free, now) > 0).and_then(|way| way.pop());
             let Some(push) = next else { break };
             match self.attempt(push, Some(id), now) {
                 Begun::Sent => started += 1,
@@ -66,13 +71,16 @@ impl Route {
                 Err(verdict) => self.dispose(push, &verdict, None, false, now),
             }
         }
+        let evicted = self.ways.origins_mut().map(|origins| origins.take_evicted()).unwrap_or_default();
+        for push in evicted {
+            self.put_off(push, AFTER_EVICTION, "origin_unavailable", now);
+        }
     }
 
     /// Looks which origins can be reached at all.
     pub(super) fn origins_changed(&mut self, now: Instant) {
         let Some(origins) = self.ways.origins_mut() else { return };
-        let forbidden: Vec<Push> = origins.iter_mut().flat_map(|way| way.look(fastrand::f64(), now)).collect();
-        for push in forbidden {
+        for push in origins.look(now) {
             self.forbidden(push, now);
         }
     }

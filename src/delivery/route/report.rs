@@ -106,7 +106,7 @@ impl Route {
     pub(super) fn show(&mut self) {
         let now = now();
         let circuit = self.gate.circuit(now);
-        let halt = self.gate.halt(now);
+        let halt = self.gate.halt(now).or_else(|| self.ways.origins()?.halt(now));
         let state = match halt {
             _ if self.gate.is_paused() => RouteState::PausedByOperator,
             _ if !self.gate.has_credential() && self.trouble.is_some() => RouteState::Parked,
@@ -119,7 +119,7 @@ impl Route {
         let rate = self.gate.rate();
         let pool = self.ways.status();
         let origins = self.ways.origins().and_then(|origins| origins.trouble(now));
-        let trouble = self.trouble.clone().or_else(|| halt.and_then(|halt| self.why(halt))).or(pool.last_failure).or(origins);
+        let trouble = self.trouble.clone().or(origins).or_else(|| halt.and_then(|halt| self.why(halt))).or(pool.last_failure);
         let reason = match trouble {
             trouble if !self.gate.is_paused() => trouble,
             None => Some("paused by the operator".to_owned()),

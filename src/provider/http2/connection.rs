@@ -45,10 +45,6 @@ impl Connection {
         if self.requests.is_none() || self.line.is_closed() || self.line.is_going_away() {
             return 0;
         }
-        // hyper takes the next request only when the last one's answer was read to its end.
-        if matches!(&self.requests, Some(Requests::Http1(requests)) if !requests.is_ready()) {
-            return 0;
-        }
         let limit = self.line.limit().min(options.max_streams);
         if self.line.is_proven() { limit } else { limit.min(options.first_streams) }
     }
@@ -94,11 +90,10 @@ impl Connection {
     }
 
     pub(super) fn send(&mut self, request: Request, authority: &Authority, options: &PoolOptions) -> Attempt {
-        if let Some(Requests::Http1(requests)) = &mut self.requests {
+        if let Some(Requests::Http1(requests)) = &self.requests {
             let slot = Slot::take(&self.line);
-            let line = Arc::clone(&self.line);
-            let answer = http1::send(requests, request, authority, options.max_answer, line);
-            return Attempt::http1(Box::pin(answer), slot, options);
+            let answer = http1::send(requests, request, authority, options.max_answer, &self.line);
+            return Attempt::http1(answer, slot, options);
         }
         let Request { path, mut headers, body } = request;
         if self.used {

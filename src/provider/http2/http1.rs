@@ -6,6 +6,7 @@
 use std::sync::Arc;
 
 use bytes::{Bytes, BytesMut};
+use futures::future::BoxFuture;
 use http::header::HOST;
 use http::uri::Authority;
 use http::{HeaderValue, Method, Uri};
@@ -13,6 +14,7 @@ use http_body_util::{BodyExt, Full};
 use hyper::client::conn::http1::{Builder, SendRequest};
 use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::sync::{mpsc, oneshot};
 
 use super::failure::{Failure, FailureKind};
 use super::line::Line;
@@ -24,10 +26,17 @@ const MAX_HEAD_BYTES: usize = 32 * 1024;
 /// Header lines in a response, at most.
 const MAX_HEADERS: usize = 64;
 
-/// The sending half.
-pub(super) type Requests = SendRequest<Full<Bytes>>;
+/// One request on its way to a connection's task, and where its answer goes.
+struct Exchange {
+    message: http::Request<Full<Bytes>>,
+    most: usize,
+    reply: oneshot::Sender<Result<Answer, Failure>>,
+}
 
-/// Makes `stream` a connection that carries requests, with a task that drives it to its end.
+/// A connection's sending half.
+pub(super) struct Requests(mpsc::Sender<Exchange>);
+
+/// Makes `stream` a connection that carries requests, with a task that drives it and one that hands requests to it.
 pub(super) async fn start<S>(stream: S, line: &Arc<Line>) -> Result<Requests, Failure>
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
@@ -39,37 +48,62 @@ where
         .handshake(TokioIo::new(stream))
         .await
         .map_err(|error| Failure::connecting(FailureKind::HandshakeFailed, error))?;
-    let line = Arc::clone(line);
+    let driven = Arc::clone(line);
     tokio::spawn(async move {
         let end = match connection.await {
             Ok(()) => "closed".to_owned(),
             Err(error) => error.to_string(),
         };
-        tracing::debug!(connection = line.id.0, end, "connection ended");
-        line.close(&end);
-        line.ring();
+        tracing::debug!(connection = driven.id.0, end, "connection ended");
+        driven.close(&end);
+        driven.ring();
     });
-    Ok(requests)
+    let (outbox, inbox) = mpsc::channel(1);
+    tokio::spawn(carry(requests, inbox, Arc::clone(line)));
+    Ok(Requests(outbox))
 }
 
-/// Sends one request and gathers its answer, cut off at `most` bytes of body.
+/// Carries one request after the other. The next one may come when the last one's answer was read to its end, which only
+/// hyper knows; whoever gives a request up gives its connection up.
+async fn carry(mut requests: SendRequest<Full<Bytes>>, mut inbox: mpsc::Receiver<Exchange>, line: Arc<Line>) {
+    while let Some(Exchange { message, most, mut reply }) = inbox.recv().await {
+        let answered = tokio::select! {
+            answered = exchange(&mut requests, message, most) => answered,
+            () = reply.closed() => return,
+        };
+        // Nobody waits any more: then it was given up in this moment.
+        let _ = reply.send(answered.map_err(|error| failure(&error)));
+        if requests.ready().await.is_err() {
+            return;
+        }
+        line.limited_to(1);
+        line.ring();
+    }
+}
+
+/// Sends one request; the answer's body is cut off at `most` bytes. Only where the connection has room.
 pub(super) fn send(
-    requests: &mut Requests,
+    requests: &Requests,
     request: Request,
     authority: &Authority,
     most: usize,
-    line: Arc<Line>,
-) -> impl Future<Output = Result<Answer, Failure>> + Send + 'static {
-    let sending = requests.send_request(message(request, authority));
-    async move {
-        let answered = match sending.await {
-            Ok(response) => gather(response, most).await,
-            Err(error) => Err(error),
-        };
-        // The next one can go when this one's end was read: hyper says so to nobody but who asks.
-        line.ring();
-        answered.map_err(|error| failure(&error))
-    }
+    line: &Line,
+) -> BoxFuture<'static, Result<Answer, Failure>> {
+    line.limited_to(0);
+    let (reply, answer) = oneshot::channel();
+    let handed = requests.0.try_send(Exchange { message: message(request, authority), most, reply });
+    Box::pin(async move {
+        let sent = if handed.is_ok() { Sent::Unknown } else { Sent::No };
+        answer.await.unwrap_or_else(|_| Err(Failure::new(FailureKind::ConnectionLost, sent)))
+    })
+}
+
+async fn exchange(
+    requests: &mut SendRequest<Full<Bytes>>,
+    message: http::Request<Full<Bytes>>,
+    most: usize,
+) -> Result<Answer, hyper::Error> {
+    gather(requests.send_request(message).await?, most).await
 }
 
 fn message(request: Request, authority: &Authority) -> http::Request<Full<Bytes>> {

@@ -142,6 +142,11 @@ impl Hosts {
     }
 }
 
+/// Whether a host is a known push service's.
+pub(super) fn is_known(host: &str) -> bool {
+    KNOWN.iter().any(|known| if known.starts_with('.') { host.ends_with(known) } else { host == *known })
+}
+
 /// Reads an endpoint, and refuses it if it is not one of `services`.
 pub(super) fn read(text: &str, services: &Services) -> Result<Endpoint, EndpointRefusal> {
     use EndpointRefusal::{Credentials, Malformed, NotHttps};

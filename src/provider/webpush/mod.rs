@@ -154,6 +154,12 @@ impl Dialler {
         Ok(Self { tls, resolver: address::guarded(resolver, private) })
     }
 
+    /// Whether a host is one of the browsers' vendors': no stranger says where its name leads.
+    #[must_use]
+    pub fn is_known(&self, origin: &Origin) -> bool {
+        endpoint::is_known(&origin.host)
+    }
+
     /// A pool without connections for one origin.
     ///
     /// # Errors

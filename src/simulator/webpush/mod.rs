@@ -270,3 +270,6 @@ fn name(id: &str, plain: &[u8]) -> String {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;
