@@ -8,6 +8,7 @@ use std::fmt::Write as _;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
@@ -27,7 +28,7 @@ fn oracles() -> PathBuf {
 
 /// Ten thousand messages, each for another browser, as the oracles read them.
 fn messages() -> String {
-    let mut lines = String::new();
+    let (mut lines, mut spent) = (String::new(), Duration::ZERO);
     for nth in 0..MESSAGES {
         let mut private = [0; 32];
         // Below the curve's order, and not nought.
@@ -47,7 +48,9 @@ fn messages() -> String {
             *last = [0, 2, 1][nth % 9 / 3];
         }
         let padded = if nth % 2 == 0 { size } else { size + fastrand::usize(0..500) };
+        let begun = Instant::now();
         let body = encrypt(&plain, padded, &subscription).unwrap();
+        spent += begun.elapsed();
         assert!(body.len() <= 4096, "{size}");
         let hex = private.iter().fold(String::new(), |mut hex, byte| {
             write!(hex, "{byte:02x}").unwrap();
@@ -56,6 +59,7 @@ fn messages() -> String {
         let (body, plain, auth) = (STANDARD.encode(body), STANDARD.encode(plain), &subscription.auth);
         writeln!(lines, r#"{{"private":"{hex}","auth":"{auth}","body":"{body}","plain":"{plain}"}}"#).unwrap();
     }
+    println!("{:?} to encrypt one", spent / MESSAGES as u32);
     lines
 }
 

@@ -223,24 +223,26 @@ async fn promise_05_an_origin_that_stalls_leaves_the_others_their_pace() {
         (0..EACH).step_by(100).map(job).collect()
     };
     let accepted = || async { browsers.station.simulator.ledger().await.webpush.accepted };
-    let (alone, both) =
-        (jobs("alone", &[PushService::Google]), jobs("both", &[PushService::Mozilla, PushService::Google]));
+    let services = [PushService::Mozilla, PushService::Google];
+    let (well, ill) = (jobs("well", &services), jobs("ill", &services));
     let begun = Instant::now();
-    browsers.post_all(alone).await;
-    until("Google's, alone", MINUTE, || async { (accepted().await >= EACH as u64).then_some(()) }).await;
-    let took_alone = begun.elapsed();
+    browsers.post_all(well).await;
+    until("both services' pushes", 2 * MINUTE, || async { (accepted().await >= 2 * EACH as u64).then_some(()) }).await;
+    let took_well = begun.elapsed();
 
     let stalls = vec![Window { from: Duration::ZERO, length: 10 * MINUTE }];
     browsers.station.simulator.set_service_faults(PushService::Mozilla, Faults { stalls, ..Faults::default() });
     let begun = Instant::now();
-    browsers.post_all(both).await;
-    let whole = || async { (accepted().await >= 2 * EACH as u64).then_some(()) };
+    browsers.post_all(ill).await;
+    let whole = || async { (accepted().await >= 3 * EACH as u64).then_some(()) };
     until("Google's, beside a service that answers nothing", 2 * MINUTE, whole).await;
-    let took_both = begun.elapsed();
-    println!("{EACH} pushes to one service: {took_alone:?}; with another one stalled: {took_both:?}");
-    // Twice the pushes are read and half of them put off durably; half a second is lost until the stalled service goes
-    // aside. Wide, for a machine that others use too: without origins of their own they would wait for its time-outs.
-    assert!(took_both < took_alone * 4 + Duration::from_secs(5), "{took_alone:?}, then {took_both:?}");
-    let route = browsers.served.status().await["routes"][0].clone();
-    assert_eq!(route["outcomes"]["delivered"], 2 * EACH, "none of the stalled one's: {route}");
+    let took_ill = begun.elapsed();
+    println!("{EACH} pushes to each of two services: {took_well:?}; to one of them with the other stalled: {took_ill:?}");
+    // Wide, for a machine that others use too: without origins of their own they would wait for its time-outs, minutes.
+    assert!(took_ill < took_well * 2 + Duration::from_secs(5), "{took_well:?}, then {took_ill:?}");
+    let delivered = || async {
+        let route = browsers.served.status().await["routes"][0].clone();
+        (route["outcomes"]["delivered"] == 3 * EACH).then_some(())
+    };
+    until("each is told once, and none of the stalled one's", MINUTE, delivered).await;
 }
