@@ -1,11 +1,11 @@
 //! Web Push from end to end: a job for browsers is posted, what the push services get is decrypted and verified by them,
 //! and every push has its outcome.
 
-mod support;
 #[path = "webpush/browsers.rs"]
 mod browsers;
 #[path = "webpush/outcomes.rs"]
 mod outcomes;
+mod support;
 
 use std::time::Duration;
 

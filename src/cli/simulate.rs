@@ -138,8 +138,7 @@ fn start(settings: SimulatorSettings, folder: &Path) -> Result<Simulator, Simula
 
 /// Where everything is.
 fn welcome(simulator: &Simulator, folder: &Path) -> String {
-    let web = PushService::ALL
-        .map(|service| format!("{}: {}", service.as_str(), simulator.webpush_origin(service)));
+    let web = PushService::ALL.map(|service| format!("{}: {}", service.as_str(), simulator.webpush_origin(service)));
     format!(
         "APNs    https://localhost:{apns}\n\
          FCM     https://localhost:{fcm} (token endpoint: /token)\n\

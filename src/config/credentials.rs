@@ -34,10 +34,14 @@ pub(super) fn p8(pem: &str) -> Result<(), Trouble> {
 
 /// A VAPID key: PEM with PKCS #8, or the private key alone in base64url; P-256.
 pub(super) fn vapid(text: &str) -> Result<(), Trouble> {
-    const REMEDY: &str = "make one with `tidegate vapid-keys`, or use the one that your pages subscribe with (its private half)";
+    const REMEDY: &str =
+        "make one with `tidegate vapid-keys`, or use the one that your pages subscribe with (its private half)";
     match webpush::check_key(&text.into()) {
         Ok(_) => Ok(()),
-        Err(_) => trouble("holds no P-256 private key, neither PEM (PKCS #8, with its public half) nor 32 bytes in base64url", REMEDY),
+        Err(_) => trouble(
+            "holds no P-256 private key, neither PEM (PKCS #8, with its public half) nor 32 bytes in base64url",
+            REMEDY,
+        ),
     }
 }
 

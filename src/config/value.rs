@@ -160,7 +160,10 @@ fn words(kind: Kind, items: &[Node]) -> Result<Value, Vec<Flaw>> {
         };
         if !good {
             let (noun, remedy) = match kind {
-                Kind::Services => ("not a host", "write a host in lower case, \"*.domain\" or \"*\", with \":port\" behind it or without"),
+                Kind::Services => (
+                    "not a host",
+                    "write a host in lower case, \"*.domain\" or \"*\", with \":port\" behind it or without",
+                ),
                 _ => ("not a network", "write it like \"10.1.2.0/24\" or \"fd00::/8\""),
             };
             return flaw(noun, remedy);

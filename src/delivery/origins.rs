@@ -302,8 +302,8 @@ impl Way {
     /// Whether another origin may have its place.
     fn is_dispensable(&self, now: Instant) -> bool {
         let accepts = self.accepted.is_some_and(|at| now.saturating_duration_since(at) < KEEPS_PLACE);
-        let hopeless = self.accepted.is_none()
-            && (self.unreachable > 0 || self.gate.circuit(now) != CircuitState::Closed);
+        let hopeless =
+            self.accepted.is_none() && (self.unreachable > 0 || self.gate.circuit(now) != CircuitState::Closed);
         self.in_flight == 0 && !accepts && (self.queue.is_empty() || hopeless)
     }
 
@@ -373,7 +373,9 @@ impl Way {
         let what = match self.gate.halt(now)? {
             Halt::Refused => "it refuses our VAPID key or token".to_owned(),
             Halt::MassDeath => "too many of its subscriptions died at once to be believed".to_owned(),
-            Halt::Failing => self.pool.last_failure().map_or("it fails".to_owned(), |failure| failure.kind.as_str().to_owned()),
+            Halt::Failing => {
+                self.pool.last_failure().map_or("it fails".to_owned(), |failure| failure.kind.as_str().to_owned())
+            }
         };
         Some(format!("{}: {what}", self.origin))
     }

@@ -1,7 +1,7 @@
 //! By what a route sends: connections to one endpoint, or to many origins.
 
 use super::origins::{Origins, Way, WayId};
-use super::{RouteSettings, Gate};
+use super::{Gate, RouteSettings};
 use crate::provider::http2::{Pool, PoolStatus};
 use crate::provider::{Client, Reach};
 

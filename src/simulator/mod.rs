@@ -34,5 +34,7 @@ pub use faults::{
 };
 pub use ledger::{DoorFigures, FCM_ID_KEY, LedgerSnapshot, MAX_PUSHES, PushPage, PushQuery, PushRecord, TokenFigures};
 pub use running::{PROJECT, Simulator, SimulatorError, TOPIC, start, start_again};
-pub use settings::{ApnsDoorSettings, FcmDoorSettings, OnExcess, SimulatorSettings, WebpushDoorSettings, WebpushSettings};
+pub use settings::{
+    ApnsDoorSettings, FcmDoorSettings, OnExcess, SimulatorSettings, WebpushDoorSettings, WebpushSettings,
+};
 pub use webpush::PushService;

@@ -24,10 +24,10 @@ use super::listener::{Transport, listen};
 use super::webpush::{self, WebpushDoor};
 use super::{Door, Faults, LedgerSnapshot, PushPage, PushQuery, PushService, SimulatorSettings, page};
 use crate::job::{Provider, Subscription};
-use crate::provider::webpush::{Padding, Services};
-use crate::provider::{self, Endpoint, Origin};
 use crate::provider::apns::ApnsCredential;
 use crate::provider::fcm::ServiceAccount;
+use crate::provider::webpush::{Padding, Services};
+use crate::provider::{self, Endpoint, Origin};
 
 /// The project of [`Simulator::write_credentials`]; any other is as good.
 pub const PROJECT: &str = "tidegate-simulator";

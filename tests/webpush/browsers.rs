@@ -4,9 +4,9 @@ use bytes::Bytes;
 use serde_json::{Value, json};
 use tidegate::simulator::{PushService, SimulatorSettings};
 
+use super::MINUTE;
 use super::support::eventually;
 use super::support::world::{Served, Station};
-use super::MINUTE;
 
 pub(crate) struct Browsers {
     pub(crate) station: Station,

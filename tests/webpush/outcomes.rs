@@ -141,7 +141,8 @@ async fn a_refused_vapid_key_keeps_that_services_pushes_and_stops_no_other() {
 #[tokio::test]
 async fn a_wrong_key_of_ours_is_not_told_as_a_thousand_dead_subscriptions() {
     let browsers = Browsers::start(SimulatorSettings::default(), "").await;
-    let to: Vec<Value> = (0..1000).map(|nth| browsers.target(PushService::Apple, &format!("other-key-{nth}"))).collect();
+    let to: Vec<Value> =
+        (0..1000).map(|nth| browsers.target(PushService::Apple, &format!("other-key-{nth}"))).collect();
     browsers.post(&json!({"id": "wrong", "app": "web", "to": to, "data": {"k": "v"}})).await;
     let log = || async {
         let log = browsers.served.log().join("\n");
@@ -162,7 +163,9 @@ async fn promise_12_every_hostile_endpoint_ends_with_its_reason_and_no_connectio
     let port = v4.local_addr().expect("bound").port();
     let v6 = std::net::TcpListener::bind(("::1", port)).ok();
     let known = Browsers::start(SimulatorSettings::default(), "hosts = []\nprivate_networks = []").await;
-    let any = Browsers::start(SimulatorSettings::default(), &format!("hosts = [\"*\", \"*:{port}\"]\nprivate_networks = []")).await;
+    let any =
+        Browsers::start(SimulatorSettings::default(), &format!("hosts = [\"*\", \"*:{port}\"]\nprivate_networks = []"))
+            .await;
 
     let corpus = include_str!("../corpus/hostile_endpoints.txt");
     let (first, second) = corpus.split_once("\n=== any host\n").expect("two parts");
@@ -237,7 +240,9 @@ async fn promise_05_an_origin_that_stalls_leaves_the_others_their_pace() {
     let whole = || async { (accepted().await >= 3 * EACH as u64).then_some(()) };
     until("Google's, beside a service that answers nothing", 2 * MINUTE, whole).await;
     let took_ill = begun.elapsed();
-    println!("{EACH} pushes to each of two services: {took_well:?}; to one of them with the other stalled: {took_ill:?}");
+    println!(
+        "{EACH} pushes to each of two services: {took_well:?}; to one of them with the other stalled: {took_ill:?}"
+    );
     // Wide, for a machine that others use too: without origins of their own they would wait for its time-outs, minutes.
     assert!(took_ill < took_well * 2 + Duration::from_secs(5), "{took_well:?}, then {took_ill:?}");
     let delivered = || async {

@@ -25,7 +25,12 @@ impl Meaning<'_> {
         let apps = root.sections("apps");
         if apps.is_empty() {
             let message = "no app is configured: every job will be a dead letter";
-            self.report.warning("apps", None, message, "add [apps.<name>.apns], [apps.<name>.fcm] or [apps.<name>.webpush]");
+            self.report.warning(
+                "apps",
+                None,
+                message,
+                "add [apps.<name>.apns], [apps.<name>.fcm] or [apps.<name>.webpush]",
+            );
         }
         let apps: Vec<Option<AppSettings>> = apps.iter().map(|app| self.app(app)).collect();
         let mut apps = apps.into_iter().collect::<Option<Vec<_>>>()?;
@@ -46,7 +51,8 @@ impl Meaning<'_> {
             let provider = self.webpush(route).map(ProviderSettings::Webpush);
             (Provider::Webpush, provider, self.limits_of(route))
         });
-        let routes = [apns, fcm, webpush].into_iter().flatten().map(|(name, provider, limits)| Some((name, provider?, limits?)));
+        let routes =
+            [apns, fcm, webpush].into_iter().flatten().map(|(name, provider, limits)| Some((name, provider?, limits?)));
         Some(AppSettings { name: section.name.clone(), routes: routes.collect::<Option<Vec<_>>>()? })
     }
 

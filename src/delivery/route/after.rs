@@ -15,14 +15,7 @@ const PUT_OFF: Duration = Duration::from_secs(60);
 
 impl Route {
     /// Does with a push what the table says. `way`: to which origin it went, where there are many. `made`: the verdict is that of an attempt, not of the lack of one.
-    pub(super) fn dispose(
-        &mut self,
-        mut push: Push,
-        verdict: &Verdict,
-        way: Option<WayId>,
-        made: bool,
-        now: Instant,
-    ) {
+    pub(super) fn dispose(&mut self, mut push: Push, verdict: &Verdict, way: Option<WayId>, made: bool, now: Instant) {
         let before = push.attempts - u8::from(made);
         let left = Left {
             attempts: push.attempts,

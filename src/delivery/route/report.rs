@@ -119,7 +119,8 @@ impl Route {
         let rate = self.gate.rate();
         let pool = self.ways.status();
         let origins = self.ways.origins().and_then(|origins| origins.trouble(now));
-        let trouble = self.trouble.clone().or(origins).or_else(|| halt.and_then(|halt| self.why(halt))).or(pool.last_failure);
+        let trouble =
+            self.trouble.clone().or(origins).or_else(|| halt.and_then(|halt| self.why(halt))).or(pool.last_failure);
         let reason = match trouble {
             trouble if !self.gate.is_paused() => trouble,
             None => Some("paused by the operator".to_owned()),

@@ -76,7 +76,9 @@ impl Signer {
     pub(super) fn authorization(&self, origin: &Origin, now: UnixMillis) -> Option<HeaderValue> {
         let mut tokens = self.tokens.lock().unwrap_or_else(PoisonError::into_inner);
         let in_use = tokens.get(origin);
-        if let Some(token) = in_use.filter(|token| now.since(token.minted) < FRESH_FOR && token.minted.since(now) <= SKEW) {
+        if let Some(token) =
+            in_use.filter(|token| now.since(token.minted) < FRESH_FOR && token.minted.since(now) <= SKEW)
+        {
             return Some(token.header.clone());
         }
         let Some(header) = self.mint(origin, now) else {
@@ -93,8 +95,7 @@ impl Signer {
 
     fn mint(&self, origin: &Origin, now: UnixMillis) -> Option<HeaderValue> {
         let header = Header { typ: "JWT", alg: "ES256" };
-        let claims =
-            Claims { aud: &origin.to_string(), exp: now.seconds() + LIFETIME.as_secs(), sub: &self.subject };
+        let claims = Claims { aud: &origin.to_string(), exp: now.seconds() + LIFETIME.as_secs(), sub: &self.subject };
         let sign = |message: &[u8]| self.key.sign(&self.random, message).map(|signature| signature.as_ref().to_vec());
         let token = jwt::compact(&header, &claims, sign).ok()?;
         let mut value =

@@ -150,8 +150,7 @@ mod tests {
         let theirs = p256::PublicKey::from_sec1_bytes(&example().public).expect("a point");
         let secret = p256::ecdh::diffie_hellman(ours.to_nonzero_scalar(), theirs.as_affine());
         assert_eq!(secret.raw_secret_bytes()[..], bytes::<32>("kyrL1jIIOHEzg3sM2ZWRHDRB62YACZhhSlknJ672kSs"));
-        let public =
-            bytes("BP4z9KsN6nGRTbVYI_c7VJSPQTBtkgcy27mlmlMoZIIgDll6e3vCYLocInmYWAmS6TlzAC8wEqKK6PBru3jl7A8");
+        let public = bytes("BP4z9KsN6nGRTbVYI_c7VJSPQTBtkgcy27mlmlMoZIIgDll6e3vCYLocInmYWAmS6TlzAC8wEqKK6PBru3jl7A8");
         let plaintext = b"When I grow up, I want to be a watermelon";
         let salt = bytes("DGv6ra1nlYgDCS1FRnbzlw");
         let body = seal(plaintext, 0, &example(), secret.raw_secret_bytes(), &public, &salt).expect("it fits");
@@ -174,7 +173,8 @@ mod tests {
     fn no_key_and_no_salt_is_used_twice() {
         let random = SystemRandom::new();
         let heads = (0..50).map(|_| encrypt(b"x", 0, &example(), &random).expect("encrypted")[..HEADER].to_vec());
-        let heads: std::collections::HashSet<_> = heads.flat_map(|head| [head[..16].to_vec(), head[21..].to_vec()]).collect();
+        let heads: std::collections::HashSet<_> =
+            heads.flat_map(|head| [head[..16].to_vec(), head[21..].to_vec()]).collect();
         assert_eq!(heads.len(), 100);
     }
 

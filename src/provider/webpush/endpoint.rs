@@ -123,7 +123,9 @@ impl Service {
         let host = match host {
             "*" => Hosts::Any,
             name => match name.strip_prefix('*') {
-                Some(domain) => Hosts::Below(domain.strip_prefix('.').and_then(plain_host).map(|host| format!(".{host}"))?.into()),
+                Some(domain) => {
+                    Hosts::Below(domain.strip_prefix('.').and_then(plain_host).map(|host| format!(".{host}"))?.into())
+                }
                 None => Hosts::One(plain_host(name)?.into()),
             },
         };
@@ -201,7 +203,8 @@ fn plain_host(text: &str) -> Option<String> {
     let fits = host.len() <= 253 && host.split('.').all(label);
     // A last label of digits is an address in one of its odd forms (`127.1`, `2130706433`), unless it is a plain one.
     let last = host.rsplit('.').next().unwrap_or_default();
-    let odd = last.bytes().next().is_some_and(|byte| byte.is_ascii_digit()) && host.parse::<std::net::Ipv4Addr>().is_err();
+    let odd =
+        last.bytes().next().is_some_and(|byte| byte.is_ascii_digit()) && host.parse::<std::net::Ipv4Addr>().is_err();
     (fits && !odd).then_some(host)
 }
 

@@ -120,7 +120,8 @@ const KNOWN_WORDS: [&str; 5] =
 fn is_mismatch(text: &str) -> bool {
     let text = text.to_ascii_lowercase();
     // Google, and autopush ("VAPID public key mismatch").
-    (text.contains("vapid") || text.contains("credentials")) && (text.contains("do not correspond") || text.contains("mismatch"))
+    (text.contains("vapid") || text.contains("credentials"))
+        && (text.contains("do not correspond") || text.contains("mismatch"))
 }
 
 fn misaddressed() -> Verdict {

@@ -32,9 +32,8 @@ impl Browser {
         let key = hmac::Key::new(hmac::HMAC_SHA256, &seed.to_be_bytes());
         let derive = |what: &str| hmac::sign(&key, format!("{what} {} {id}", service.as_str()).as_bytes());
         // Out of 2^32 digests one is no private key; then another is taken.
-        let mut privates = (0..).filter_map(|nth: u32| {
-            p256::SecretKey::from_slice(derive(&format!("private {nth}")).as_ref()).ok()
-        });
+        let mut privates =
+            (0..).filter_map(|nth: u32| p256::SecretKey::from_slice(derive(&format!("private {nth}")).as_ref()).ok());
         let private = privates.next().expect("an endless series");
         let point = private.public_key().to_sec1_point(false);
         let public = point.as_bytes().try_into().expect("an uncompressed point has 65 bytes");
@@ -125,7 +124,9 @@ mod tests {
                 .expect("a point"),
             auth: bytes("BTBZMqHH6r4Tts7J_aSIgg").try_into().expect("sixteen bytes"),
         };
-        let mut body = bytes("DGv6ra1nlYgDCS1FRnbzlwAAEABBBP4z9KsN6nGRTbVYI_c7VJSPQTBtkgcy27mlmlMoZIIgDll6e3vCYLocInmYWAmS6TlzAC8wEqKK6PBru3jl7A_yl95bQpu6cVPTpK4Mqgkf1CXztLVBSt2Ks3oZwbuwXPXLWyouBWLVWGNWQexSgSxsj_Qulcy4a-fN");
+        let mut body = bytes(
+            "DGv6ra1nlYgDCS1FRnbzlwAAEABBBP4z9KsN6nGRTbVYI_c7VJSPQTBtkgcy27mlmlMoZIIgDll6e3vCYLocInmYWAmS6TlzAC8wEqKK6PBru3jl7A_yl95bQpu6cVPTpK4Mqgkf1CXztLVBSt2Ks3oZwbuwXPXLWyouBWLVWGNWQexSgSxsj_Qulcy4a-fN",
+        );
         assert_eq!(browser.decrypt(&body).expect("it is"), b"When I grow up, I want to be a watermelon");
         *body.last_mut().expect("not empty") ^= 1;
         assert_eq!(browser.decrypt(&body), Err("not_decryptable"));

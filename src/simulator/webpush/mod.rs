@@ -74,7 +74,12 @@ impl WebpushDoor {
     }
 
     /// Whose push it is, and what stood in it.
-    fn judge(&mut self, request: &Request, id: Option<&str>, circumstances: Circumstances<'_>) -> Result<Vec<u8>, Refusal> {
+    fn judge(
+        &mut self,
+        request: &Request,
+        id: Option<&str>,
+        circumstances: Circumstances<'_>,
+    ) -> Result<Vec<u8>, Refusal> {
         let id = id.ok_or(Refusal::NoSuchPath)?;
         if request.method != "POST" {
             return Err(Refusal::Method);
@@ -242,7 +247,8 @@ impl Door for WebpushDoor {
             Err(refusal) => {
                 let words = refusal.words(self.service);
                 let mut reply = Reply::new(words.status);
-                (reply.headers, reply.body, reply.reason) = (words.headers, Bytes::from(words.body), Some(words.reason));
+                (reply.headers, reply.body, reply.reason) =
+                    (words.headers, Bytes::from(words.body), Some(words.reason));
                 if matches!(words.status, 406 | 429 | 500..) {
                     super::exchange::retry_after(&mut reply, circumstances.injected, request.wall);
                 }

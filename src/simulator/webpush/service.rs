@@ -101,11 +101,10 @@ impl Refusal {
     /// It in a service's words.
     pub(super) fn words(self, service: PushService) -> Words {
         let reason = self.reason().to_owned();
-        let plain = |status, body: &str| Words { status, headers: Vec::new(), body: body.to_owned(), reason: reason.clone() };
+        let plain =
+            |status, body: &str| Words { status, headers: Vec::new(), body: body.to_owned(), reason: reason.clone() };
         match self {
-            Refusal::Redirect => {
-                Words { headers: vec![("location", ELSEWHERE.to_owned())], ..plain(307, "") }
-            }
+            Refusal::Redirect => Words { headers: vec![("location", ELSEWHERE.to_owned())], ..plain(307, "") },
             Refusal::Verbose => plain(400, &"x".repeat(VERBOSE)),
             Refusal::Broken(_) => plain(400, ""),
             _ => match service {

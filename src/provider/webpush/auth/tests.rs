@@ -26,11 +26,14 @@ fn a_token_is_what_rfc_8292_asks_for() {
     let odd = Origin { host: "push.example".into(), port: 8443 };
     let header = signer(&pair).authorization(&odd, START).expect("a token");
     assert!(header.is_sensitive());
-    let (token, public) = header.to_str().expect("ASCII").strip_prefix("vapid t=").expect("the scheme").split_once(", k=").expect("both");
+    let (token, public) =
+        header.to_str().expect("ASCII").strip_prefix("vapid t=").expect("the scheme").split_once(", k=").expect("both");
     assert_eq!(URL_SAFE_NO_PAD.decode(public).expect("base64url"), pair.public_key_raw());
     let parts: Vec<_> = token.split('.').collect();
     let [head, claims, signature] = parts[..] else { panic!("three parts") };
-    let json = |part: &str| serde_json::from_slice::<serde_json::Value>(&URL_SAFE_NO_PAD.decode(part).expect("base64url")).expect("JSON");
+    let json = |part: &str| {
+        serde_json::from_slice::<serde_json::Value>(&URL_SAFE_NO_PAD.decode(part).expect("base64url")).expect("JSON")
+    };
     assert_eq!(json(head), serde_json::json!({"typ": "JWT", "alg": "ES256"}));
     let wanted = serde_json::json!({
         "aud": "https://push.example:8443", "exp": 1_800_000_000_u64 + 12 * 3600, "sub": "mailto:ops@example.com"
@@ -91,8 +94,17 @@ fn what_is_wrong_is_named_and_nothing_is_shown() {
     }
     let key = SecretString::from(pair().serialize_pem());
     let bad = [
-        "", "ops@example.com", "mailto:", "mailto:ops", "mailto:@example.com", "mailto: ops@example.com",
-        "mailto:<ops@example.com>", "mailto:ops@localhost", "https://", "https://localhost/x", "http://example.com",
+        "",
+        "ops@example.com",
+        "mailto:",
+        "mailto:ops",
+        "mailto:@example.com",
+        "mailto: ops@example.com",
+        "mailto:<ops@example.com>",
+        "mailto:ops@localhost",
+        "https://",
+        "https://localhost/x",
+        "http://example.com",
         "mailto:ops@example.com\r\nx: y",
     ];
     for subject in bad {

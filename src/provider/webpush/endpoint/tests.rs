@@ -84,7 +84,19 @@ fn what_the_operator_adds_holds_for_that_port_and_no_other() {
 
 #[test]
 fn what_is_no_host_can_not_be_added() {
-    for bad in ["", "*.", "*x.example", "https://push.example", "push.example:0", "push.example:x", "a..b", "a b", ".example", "127.1", "[::1"] {
+    for bad in [
+        "",
+        "*.",
+        "*x.example",
+        "https://push.example",
+        "push.example:0",
+        "push.example:x",
+        "a..b",
+        "a b",
+        ".example",
+        "127.1",
+        "[::1",
+    ] {
         assert_eq!(Services::new([bad]), Err(bad.to_owned()), "{bad}");
     }
 }
@@ -98,7 +110,10 @@ fn noise_is_no_panic_and_never_an_endpoint_elsewhere() {
             if let Ok(endpoint) = read(&text, &known()) {
                 assert_eq!(endpoint.origin.port, 443, "{text}");
                 let host = &*endpoint.origin.host;
-                assert!(KNOWN.iter().any(|known| host == *known || (known.starts_with('.') && host.ends_with(known))), "{text}");
+                assert!(
+                    KNOWN.iter().any(|known| host == *known || (known.starts_with('.') && host.ends_with(known))),
+                    "{text}"
+                );
             }
         }
     }

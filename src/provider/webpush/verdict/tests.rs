@@ -11,7 +11,11 @@ fn answer(status: u16, headers: &[(&str, &str)], body: &str) -> Answer {
     for (name, value) in headers {
         map.insert(HeaderName::try_from(*name).expect("a name"), HeaderValue::try_from(*value).expect("a value"));
     }
-    Answer { status: StatusCode::from_u16(status).expect("a status"), headers: map, body: Bytes::copy_from_slice(body.as_bytes()) }
+    Answer {
+        status: StatusCode::from_u16(status).expect("a status"),
+        headers: map,
+        body: Bytes::copy_from_slice(body.as_bytes()),
+    }
 }
 
 fn verdict(status: u16, headers: &[(&str, &str)], body: &str) -> Verdict {
@@ -84,7 +88,10 @@ fn googles_table() {
     assert_eq!(said(&verdict(403, &[], "invalid JWT provided\n")), (&Fate::Keep, Park, "http_403"));
     assert_eq!(said(&verdict(410, &[], "push subscription has unsubscribed or expired.\n")), (&DEAD, None, "http_410"));
     assert_eq!(said(&verdict(404, &[], "NotRegistered")), (&DEAD, None, "NotRegistered"));
-    assert_eq!(said(&verdict(400, &[], "UnauthorizedRegistration")), (&Fate::Rejected, Misaddressed, "UnauthorizedRegistration"));
+    assert_eq!(
+        said(&verdict(400, &[], "UnauthorizedRegistration")),
+        (&Fate::Rejected, Misaddressed, "UnauthorizedRegistration")
+    );
     assert_eq!(said(&verdict(413, &[], "")), (&Fate::Rejected, None, "http_413"));
 }
 
@@ -143,7 +150,17 @@ fn a_long_retry_after_of_a_429_is_the_services_and_a_short_one_the_devices() {
 #[test]
 fn noise_in_a_body_is_no_panic_and_no_long_reason() {
     for status in [200, 201, 301, 400, 401, 403, 404, 410, 413, 418, 429, 500, 503, 599] {
-        for body in ["", "{", "[]", "null", r#"{"errno":"x","reason":7}"#, r#"{"errno":1e99}"#, "\u{0}\u{1b}[31m", &"é".repeat(4000), &format!(r#"{{"reason":"{}"}}"#, "x".repeat(4000))] {
+        for body in [
+            "",
+            "{",
+            "[]",
+            "null",
+            r#"{"errno":"x","reason":7}"#,
+            r#"{"errno":1e99}"#,
+            "\u{0}\u{1b}[31m",
+            &"é".repeat(4000),
+            &format!(r#"{{"reason":"{}"}}"#, "x".repeat(4000)),
+        ] {
             let verdict = verdict(status, &[], body);
             assert!(verdict.reason.as_deref().unwrap_or_default().len() <= 128, "{status} {body}");
             let dead = matches!(verdict.fate, Fate::Unregistered { .. });

@@ -2,8 +2,8 @@ use serde_json::json;
 
 use super::*;
 use crate::job::fixture;
-use crate::provider::webpush::endpoint::{self};
 use crate::provider::webpush::Services;
+use crate::provider::webpush::endpoint::{self};
 
 const DAY: Duration = Duration::from_secs(86_400);
 
@@ -57,8 +57,12 @@ fn a_request_is_what_rfc_8030_and_8291_ask_for() {
 #[test]
 fn the_lane_is_the_urgency_and_now_or_never_has_no_ttl() {
     for (lane, urgency) in [(Lane::High, "high"), (Lane::Normal, "normal"), (Lane::Low, "low")] {
-        let request = put(&job(json!({"data": {"k": "v"}, "ttl": 0})), lane, DAY, Padding::None).expect("it can be put");
-        assert_eq!((header(&request, "urgency").as_deref(), header(&request, "ttl").as_deref()), (Some(urgency), Some("0")));
+        let request =
+            put(&job(json!({"data": {"k": "v"}, "ttl": 0})), lane, DAY, Padding::None).expect("it can be put");
+        assert_eq!(
+            (header(&request, "urgency").as_deref(), header(&request, "ttl").as_deref()),
+            (Some(urgency), Some("0"))
+        );
         assert_eq!(header(&request, "topic"), None);
     }
 }
@@ -111,7 +115,10 @@ fn an_empty_push_has_neither_body_nor_coding() {
     let request = put(&empty, Lane::High, DAY, Padding::Full).expect("it can be put");
     assert!(request.body.is_empty());
     assert_eq!((header(&request, "content-encoding"), header(&request, "ttl").as_deref()), (None, Some("86400")));
-    assert_eq!(put(&job(json!({"fcm": {"android": {"priority": "HIGH"}}})), Lane::High, DAY, Padding::None).err().as_deref(), Some("nothing_to_send"));
+    assert_eq!(
+        put(&job(json!({"fcm": {"android": {"priority": "HIGH"}}})), Lane::High, DAY, Padding::None).err().as_deref(),
+        Some("nothing_to_send")
+    );
 }
 
 #[test]
@@ -127,10 +134,20 @@ fn the_limit_is_3993_bytes_of_plaintext() {
 #[test]
 fn padding_hides_a_length_within_its_class() {
     let size = |length: usize, padding| {
-        put(&job(json!({"webpush": {"payload": "x".repeat(length)}})), Lane::High, DAY, padding).expect("it fits").body.len()
+        put(&job(json!({"webpush": {"payload": "x".repeat(length)}})), Lane::High, DAY, padding)
+            .expect("it fits")
+            .body
+            .len()
     };
     let overhead = 86 + 1 + 16;
-    for (lengths, class) in [([1, 256], 256), ([257, 512], 512), ([513, 1024], 1024), ([1025, 2048], 2048), ([2049, 3072], 3072), ([3073, 3993], 3993)] {
+    for (lengths, class) in [
+        ([1, 256], 256),
+        ([257, 512], 512),
+        ([513, 1024], 1024),
+        ([1025, 2048], 2048),
+        ([2049, 3072], 3072),
+        ([3073, 3993], 3993),
+    ] {
         for length in lengths {
             assert_eq!(size(length, Padding::Classes), class + overhead, "{length}");
             assert_eq!(size(length, Padding::Full), 4096, "{length}");
