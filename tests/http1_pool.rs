@@ -105,16 +105,15 @@ async fn in_time<T>(future: impl Future<Output = T>) -> T {
 
 /// Sends one request as soon as there is room, asking for it.
 async fn send(pool: &mut Pool) -> Attempt {
-    in_time(async {
-        loop {
+    let room = async {
+        pool.grow(1);
+        while pool.room() == 0 {
+            pool.changed().await;
             pool.grow(1);
-            match pool.send(request()) {
-                Ok(attempt) => return attempt,
-                Err(_) => pool.changed().await,
-            }
         }
-    })
-    .await
+    };
+    in_time(room).await;
+    pool.send(request()).expect("there is room")
 }
 
 #[tokio::test]

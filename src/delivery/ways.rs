@@ -6,7 +6,6 @@ use crate::provider::http2::{Pool, PoolStatus};
 use crate::provider::{Client, Reach};
 
 /// By what a route sends.
-#[expect(clippy::large_enum_variant, reason = "there is one for each route")]
 pub(super) enum Ways {
     /// One endpoint.
     One(Pool),

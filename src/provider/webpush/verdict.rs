@@ -136,7 +136,7 @@ fn mozilla(status: u16, errno: u64, message: &str, wait: Option<Duration>) -> Ve
         (404 | 410, _) | (_, 102 | 103 | 105 | 106) => unregistered(None), // no such endpoint, user or subscription
         (_, 104) => rejected(), // too large
         (_, 107 | 202) => again(wait.unwrap_or_default().max(AFTER_FAILURE)), // a proxy in between; asked to retry
-        (_, 110 | 111 | 112 | 113 | 114) => rejected().on_route(RouteEffect::Alert), // our headers
+        (_, 110..=114) => rejected().on_route(RouteEffect::Alert), // our headers
         (502, 901..=903) => again(wait.unwrap_or_default().max(AFTER_FAILURE)), // the bridge to Google or Apple
         _ => by_status(status, wait),
     }

@@ -59,8 +59,8 @@ impl Browser {
         let secret = p256::ecdh::diffie_hellman(ours, theirs.as_affine());
         let info: [&[u8]; 3] = [b"WebPush: info\0", &self.public, head.key];
         let ikm: [u8; 32] = expand(&self.auth, secret.raw_secret_bytes(), &info);
-        let key: [u8; 16] = expand(head.salt, &ikm, &[b"Content-Encoding: aes128gcm\0"]);
-        let nonce: [u8; 12] = expand(head.salt, &ikm, &[b"Content-Encoding: nonce\0"]);
+        let key: [u8; 16] = expand(head.salt, ikm, &[b"Content-Encoding: aes128gcm\0"]);
+        let nonce: [u8; 12] = expand(head.salt, ikm, &[b"Content-Encoding: nonce\0"]);
         let key = LessSafeKey::new(UnboundKey::new(&AES_128_GCM, &key).map_err(|_| "key")?);
         let mut record = body[HEADER..].to_vec();
         let nonce = Nonce::assume_unique_for_key(nonce);

@@ -59,7 +59,7 @@ fn claims(signed: &str, origin: &str, now: u64) -> Result<(), &'static str> {
     if has_subject { Ok(()) } else { Err("bad_subject") }
 }
 
-fn read<'t, T: serde::de::DeserializeOwned>(part: &'t str) -> Result<T, &'static str> {
+fn read<T: serde::de::DeserializeOwned>(part: &str) -> Result<T, &'static str> {
     let bytes = URL_SAFE_NO_PAD.decode(part).map_err(|_| "bad_token")?;
     serde_json::from_slice(&bytes).map_err(|_| "bad_token")
 }
