@@ -21,13 +21,14 @@ use super::credentials::{self, ApnsKey, Credentials};
 use super::fcm::{FcmDoor, TOKEN_PATH};
 use super::ledger::{self, Ledger};
 use super::listener::{Transport, listen};
-use super::webpush::{self, WebpushDoor};
+use super::webpush::WebpushDoor;
 use super::{Door, Faults, LedgerSnapshot, PushPage, PushQuery, PushService, SimulatorSettings, page};
-use crate::job::{Provider, Subscription};
+use crate::job::Provider;
 use crate::provider::apns::ApnsCredential;
 use crate::provider::fcm::ServiceAccount;
-use crate::provider::webpush::{Padding, Services};
-use crate::provider::{self, Endpoint, Origin};
+use crate::provider::{Endpoint, Origin};
+
+mod browsers;
 
 /// The project of [`Simulator::write_credentials`]; any other is as good.
 pub const PROJECT: &str = "tidegate-simulator";
@@ -289,45 +290,6 @@ impl Simulator {
         self.fcm_address
     }
 
-    /// Where a push service listens.
-    #[must_use]
-    pub fn webpush_address(&self, service: PushService) -> SocketAddr {
-        self.webpush_addresses[service.index()]
-    }
-
-    /// A push service's origin, as endpoints begin.
-    #[must_use]
-    pub fn webpush_origin(&self, service: PushService) -> String {
-        origin(self.webpush_address(service))
-    }
-
-    /// What subscriptions' keys are made of.
-    pub(super) fn seed(&self) -> u64 {
-        self.settings.seed
-    }
-
-    /// The subscription of the browser with this id at a push service. There are as many browsers as there are ids; some
-    /// ids say how they fare: `dead-…`, `other-key-…`, `redirect-…`, `verbose-…`, `endless-…`.
-    #[must_use]
-    pub fn subscription(&self, service: PushService, id: &str) -> Subscription {
-        webpush::subscription(self.settings.seed, service, &origin(self.webpush_address(service)), id)
-    }
-
-    /// A VAPID credential that the subscriptions are made for, and a guard that lets the push services' addresses through.
-    #[must_use]
-    pub fn webpush_credential(&self) -> provider::webpush::WebpushSettings {
-        let hosts: Vec<String> = self.webpush_addresses.iter().map(ToString::to_string).collect();
-        let network = format!("{}/{}", self.settings.listen, if self.settings.listen.is_ipv4() { 32 } else { 128 });
-        provider::webpush::WebpushSettings {
-            key: self.credentials.vapid.pem.clone(),
-            subject: "mailto:simulator@example.com".to_owned(),
-            extra_roots: Some(self.ca_pem().to_owned()),
-            services: Services::new(hosts.iter().map(String::as_str)).expect("addresses with ports are hosts"),
-            private_networks: vec![network.parse().expect("an address is a network of one")],
-            padding: Padding::None,
-        }
-    }
-
     /// Where the ledger's page is (plain HTTP).
     #[must_use]
     pub fn ledger_address(&self) -> SocketAddr {
@@ -408,11 +370,6 @@ impl Simulator {
         for sender in senders {
             sender.send_replace(script(faults.clone()));
         }
-    }
-
-    /// The same for one push service.
-    pub fn set_service_faults(&self, service: PushService, faults: Faults) {
-        self.webpush_scripts[service.index()].send_replace(script(faults));
     }
 
     /// Stops: closes every connection and waits for the threads.
