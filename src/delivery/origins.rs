@@ -15,6 +15,8 @@
 //!   is. It comes back when its queue has nearly drained, and is waited for less each time it goes aside again soon.
 //! - No origin may have more attempts under way than are still free for all: however many are slow, there is always
 //!   something left for one that is not.
+//! - One that says nothing at all is given no more than a few: a job stays in hand until its last push has ended, so what
+//!   is under way in vain holds up what its source may send to others.
 //! - There are only so many origins at once. One that has nothing to do makes room for another, and so does one that never
 //!   accepted anything and can't be reached: a stranger who makes up hosts crowds out nobody.
 
@@ -37,6 +39,9 @@ const QUEUE: usize = 128;
 const QUEUE_ASIDE: usize = 32;
 /// A queue whose head is older than this is not drained at a pace that another origin should wait for.
 const STALE: Duration = Duration::from_millis(500);
+/// An origin that answered nothing for so long, with so many attempts under way, gets no more of them.
+const SILENT: Duration = Duration::from_millis(200);
+const MOST_IN_SILENCE: u32 = 64;
 /// An origin that has accepted something within this time has traffic.
 const LIVELY: Duration = Duration::from_secs(5);
 /// Each time that an origin goes aside it is waited for half as long the next time, until it was not aside for so long.
@@ -83,6 +88,8 @@ pub(super) struct Way {
     /// When it last had something to do.
     used: Instant,
     accepted: Option<Instant>,
+    /// When it last answered, or was asked first.
+    heard: Instant,
     /// Since when it is not waited for.
     aside: Option<Instant>,
     /// When it last came back.
@@ -168,6 +175,7 @@ impl Origins {
             queue: VecDeque::new(),
             used: now,
             accepted: None,
+            heard: now,
             aside: None,
             back: None,
             relapses: 0,
@@ -328,6 +336,9 @@ impl Way {
 
     /// How many may be started now, with `free` of the route's concurrency left.
     pub(super) fn room(&self, free: u32, now: Instant) -> usize {
+        if self.in_flight >= MOST_IN_SILENCE && now.saturating_duration_since(self.heard) > SILENT {
+            return 0;
+        }
         let share = free.saturating_sub(self.in_flight);
         (self.gate.room(self.in_flight, now).min(share) as usize).min(self.pool.room())
     }
@@ -342,10 +353,21 @@ impl Way {
         self.streams_free = self.pool.room() > 0 && self.in_flight < free;
     }
 
-    /// An attempt has ended.
-    pub(super) fn ended(&mut self, accepted: bool, now: Instant) {
+    /// An attempt is under way.
+    pub(super) fn begun(&mut self, now: Instant) {
+        if self.in_flight == 0 {
+            self.heard = now;
+        }
+        self.in_flight += 1;
+    }
+
+    /// An attempt has ended, with an answer or without, and was accepted or not.
+    pub(super) fn ended(&mut self, answered: bool, accepted: bool, now: Instant) {
         self.in_flight = self.in_flight.saturating_sub(1);
         self.used = now;
+        if answered {
+            self.heard = now;
+        }
         if accepted {
             self.accepted = Some(now);
         }

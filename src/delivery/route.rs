@@ -297,7 +297,7 @@ impl Route {
         self.gate.take(retry, now);
         if let Some(way) = self.ways.way(way) {
             way.gate.take(retry, now);
-            way.in_flight += 1;
+            way.begun(now);
         }
         push.attempts = push.attempts.saturating_add(1);
         self.attempts += 1;
@@ -360,7 +360,7 @@ impl Route {
         let (mut in_flight, mut streams_free) = (self.under_way() + 1, self.streams_free);
         if let Some(way) = self.ways.way(way) {
             (in_flight, streams_free) = (way.in_flight, way.streams_free);
-            way.ended(matches!(verdict.fate, Fate::Accepted { .. }), now);
+            way.ended(finished.result.is_ok(), matches!(verdict.fate, Fate::Accepted { .. }), now);
             self.gate.note_shared(&verdict);
         }
         let tried = Tried {

@@ -65,7 +65,7 @@ fn lively(origins: &mut Origins, host: &str, now: Instant) {
     place(origins, host, 1, now);
     let way = named(origins, host);
     way.queue.clear();
-    way.ended(true, now);
+    way.ended(true, true, now);
 }
 
 #[tokio::test]
@@ -218,4 +218,24 @@ async fn turns_go_round() {
     let firsts: Vec<WayId> = (0..3).map(|_| origins.in_turn()[0]).collect();
     assert_eq!(firsts.iter().map(|id| id.0).collect::<std::collections::BTreeSet<_>>().len(), 3);
     assert_eq!(origins.in_turn().len(), 3);
+}
+
+#[tokio::test]
+async fn one_that_says_nothing_gets_no_more_than_a_few() {
+    let (mut origins, start) = (origins("8.8.8.8"), Instant::now());
+    place(&mut origins, "mute.example", 1, start);
+    let way = named(&mut origins, "mute.example");
+    let silent = |way: &Way, now: Instant| {
+        way.in_flight >= MOST_IN_SILENCE && now.saturating_duration_since(way.heard) > SILENT && way.room(100, now) == 0
+    };
+    let at = |millis| start + Duration::from_millis(millis);
+    (0..MOST_IN_SILENCE).for_each(|_| way.begun(at(10)));
+    assert!(!silent(way, at(210)));
+    assert!(silent(way, at(211)));
+    way.ended(false, false, at(220));
+    way.begun(at(220));
+    assert!(silent(way, at(220)), "a time-out is no answer");
+    way.ended(true, false, at(230));
+    way.begun(at(230));
+    assert!(!silent(way, at(231)));
 }
