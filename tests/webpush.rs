@@ -83,3 +83,26 @@ async fn the_route_shows_itself_in_status_and_metrics() {
     assert!(metrics.contains("provider=\"webpush\""), "{metrics}");
     browsers.end().await;
 }
+
+/// A reload makes new connections with other settings, and loses nothing of what waits.
+#[tokio::test]
+async fn a_reload_while_pushes_wait_loses_none_and_sends_none_twice() {
+    let browsers = Browsers::start(SimulatorSettings::default(), "rate = \"300/s\"\nburst = 10").await;
+    let services = [PushService::Google, PushService::Apple];
+    let to: Vec<Value> = (0..600).map(|nth| browsers.target(services[nth % 2], &format!("b-{nth}"))).collect();
+    browsers.post(&json!({"id": "many", "app": "web", "to": to, "data": {"k": "v"}})).await;
+    browsers.outcomes(50).await;
+    let path = browsers.station.folder.path().join("tidegate.toml");
+    let text = std::fs::read_to_string(&path).expect("the configuration");
+    let changed = text
+        .replace("subject = \"mailto:ops@example.com\"", "subject = \"mailto:other@example.com\"\npadding = \"full\"");
+    assert_ne!(text, changed);
+    std::fs::write(&path, changed).expect("written");
+    browsers.served.hang_up();
+    let outcomes = browsers.outcomes(600).await;
+    assert!(outcomes.iter().all(|outcome| outcome["outcome"] == "delivered"), "{outcomes:#?}");
+    assert!(browsers.served.log().iter().any(|line| line.contains("another credential, endpoint or topic")));
+    let ledger = browsers.station.simulator.ledger().await.webpush;
+    assert_eq!((ledger.accepted, ledger.duplicates, ledger.received), (600, 0, 600), "{ledger:?}");
+    browsers.end().await;
+}
