@@ -1,15 +1,16 @@
 //! Tidegate: push delivery under pressure.
 //!
 //! A backend enqueues push jobs in RabbitMQ, or over HTTP in a durable queue that is built in. Tidegate pulls them at the
-//! pace at which Apple and Google take them, and no faster: what can't be sent now stays in the queue, the important goes
-//! first, and every push has exactly one outcome.
+//! pace at which Apple, Google and the browsers' push services take them, and no faster: what can't be sent now stays in
+//! the queue, the important goes first, and every push has exactly one outcome.
 //!
 //! # One picture
 //!
 //! ```text
 //! source ──▶ dispatch ──▶ delivery ──▶ provider        ◀── demand flows to the left
-//!   ▲        lanes,        gate,         APNs, FCM
-//!   │        fairness      attempts        │ verdict
+//!   ▲        lanes,        gate,         APNs, FCM,
+//!   │        fairness      attempts      Web Push
+//!   │                                      │ verdict
 //!   └──────── settle ◀──── outcome ◀───────┘
 //! ```
 //!
@@ -27,8 +28,9 @@
 //!    that can't be read is a dead letter at once.
 //! 2. [`dispatch`] expands it into [`Push`](job::Push)es, one per target; each waits in its lane until its route asks.
 //! 3. [`delivery`] asks when its [`Gate`](delivery::Gate) has room: rate, concurrency, circuit, credential, streams.
-//! 4. [`provider`] puts the request ([`Protocol`](provider::Protocol)), an [HTTP/2 pool](provider::http2) carries it, and
-//!    the answer is read once, at the edge, into a [`Verdict`](verdict::Verdict).
+//! 4. [`provider`] puts the request ([`Protocol`](provider::Protocol)), an [HTTP/2 pool](provider::http2) carries it (for
+//!    [Web Push](provider::webpush) one of many: each push service has its own, and a gate of its own before it), and the
+//!    answer is read once, at the edge, into a [`Verdict`](verdict::Verdict).
 //! 5. [`outcome::dispose`], a pure table, says what is done: it ends, it comes again soon (the shelf), or later (the
 //!    broker, the spool).
 //! 6. [`outcome`] counts it, tells the sinks, has what must come again or is dead kept durably; when the last push of a

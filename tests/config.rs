@@ -293,6 +293,8 @@ fn another(name: &str, schema: &serde_json::Value) -> String {
         ("boolean", _) => (schema["default"] != true).to_string(),
         ("integer", _) => (schema["minimum"].as_u64().unwrap() + 2).to_string(),
         ("array", "TOKENS") => "[\"another\"]".to_owned(),
+        ("array", "HOSTS") => "[\"push.example.com\"]".to_owned(),
+        ("array", "PRIVATE_NETWORKS") => "[\"10.1.2.0/24\"]".to_owned(),
         ("array", _) => "[]".to_owned(),
         (_, "MEMORY" | "MAX_BYTES" | "MIN_FREE") => "123MiB".to_owned(),
         (_, "RATE") => "1234/min".to_owned(),
@@ -301,6 +303,8 @@ fn another(name: &str, schema: &serde_json::Value) -> String {
         (_, "CA_FILE") => "another.pem".to_owned(),
         (_, "FILE") => "outcomes.ndjson".to_owned(),
         (_, "SERVICE_ACCOUNT_FILE") => "another.json".to_owned(),
+        (_, "SUBJECT") => "https://example.com/push".to_owned(),
+        (_, "PADDING") => "full".to_owned(),
         (_, "KEY_ID" | "TEAM_ID") => "ANOTHER789".to_owned(),
         (_, "ON_OVERLOAD") => "shed_oldest".to_owned(),
         _ if pattern.contains("(ms|") => "7s".to_owned(),
@@ -319,6 +323,7 @@ fn every_key_has_an_effect() {
         url = \"https://example.com\"\n\
         [apps.chat.apns]\ntopic = \"a.b\"\nkey_file = \"good.p8\"\nkey_id = \"ABC123DEFG\"\nteam_id = \"TEAM123456\"\n\
         [apps.chat.fcm]\nservice_account_file = \"good.json\"\n\
+        [apps.chat.webpush]\nkey_file = \"good.p8\"\nsubject = \"mailto:ops@example.com\"\n\
         [apps.shop.apns]\ntopic = \"a.b\"\ncertificate_file = \"good.pem\"\nprivate_key_file = \"good.key\"\n\
         [lanes]\nhigh.max_age = \"1min\"\nnormal.max_age = \"1min\"\nlow.max_age = \"1min\"\n";
     let before = format!("{:?}", parse(text, &credentials).settings);

@@ -12,6 +12,7 @@ mod serve;
 mod signals;
 mod simulate;
 mod source;
+mod vapid_keys;
 
 use clap::{Parser, Subcommand};
 
@@ -19,7 +20,7 @@ pub use exit::Exit;
 use print::{fail, print, tell};
 use signals::{Signalled, Signals};
 
-/// Push delivery under pressure: takes push jobs in bursts and hands them to APNs and FCM at the pace these accept.
+/// Push delivery under pressure: takes push jobs in bursts and hands them to APNs, FCM and browsers at the pace these accept.
 #[derive(Debug, Parser)]
 #[command(
     name = "tidegate",
@@ -48,6 +49,8 @@ enum Command {
     Check(check::Check),
     /// Print JSON Schema.
     Schema(schema::Schema),
+    /// Make a VAPID key for Web Push.
+    VapidKeys(vapid_keys::VapidKeys),
 }
 
 /// Reads the command line and carries it out. A panic on the way is told as what it is: [`Exit::Bug`].
@@ -75,6 +78,7 @@ fn carry_out() -> Exit {
         Command::Simulate(command) => command.run(),
         Command::Check(command) => command.run(),
         Command::Schema(command) => command.run(),
+        Command::VapidKeys(command) => command.run(),
     }
 }
 

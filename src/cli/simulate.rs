@@ -7,10 +7,10 @@ use serde::Deserialize;
 
 use super::{Exit, Signals, fail, print, runtime};
 use crate::provider::apns::ApnsCredential;
-use crate::simulator::{self, Simulator, SimulatorError, SimulatorSettings};
+use crate::simulator::{self, PushService, Simulator, SimulatorError, SimulatorSettings};
 use crate::telemetry;
 
-/// Run the provider simulators alone: APNs and FCM on loopback, over TLS, with faults and a ledger.
+/// Run the provider simulators alone: APNs, FCM and browsers' push services on loopback, over TLS, with faults and a ledger.
 #[derive(Debug, Args)]
 #[command(
     after_help = "Examples:\n  tidegate simulate\n  tidegate simulate --config simulator.toml --credentials var/simulator"
@@ -19,7 +19,7 @@ pub(super) struct Simulate {
     /// Ports, limits and faults, as TOML.
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
-    /// Where the CA, an APNs key and a service account that it accepts are written, and a configuration that uses them.
+    /// Where the CA, an APNs key, a service account and a VAPID key that it accepts are written, and a configuration that uses them.
     /// If they are there already they stay as they are, and so do the ports, unless the configuration names some: a
     /// pipeline that runs meanwhile sees an outage, no stranger.
     #[arg(long, value_name = "FOLDER", default_value = "var/simulator")]
@@ -80,6 +80,9 @@ struct Ports {
     apns_port: u16,
     fcm_port: u16,
     ledger_port: u16,
+    /// By [`PushService::index`]; a file of the time before has none.
+    #[serde(default)]
+    webpush_ports: [u16; 5],
 }
 
 impl Ports {
@@ -88,6 +91,7 @@ impl Ports {
             apns_port: simulator.apns_address().port(),
             fcm_port: simulator.fcm_address().port(),
             ledger_port: simulator.ledger_address().port(),
+            webpush_ports: PushService::ALL.map(|service| simulator.webpush_address(service).port()),
         }
     }
 
@@ -97,12 +101,20 @@ impl Ports {
     }
 
     fn text(self) -> String {
-        let Self { apns_port, fcm_port, ledger_port } = self;
-        format!("apns_port = {apns_port}\nfcm_port = {fcm_port}\nledger_port = {ledger_port}\n")
+        let Self { apns_port, fcm_port, ledger_port, webpush_ports } = self;
+        format!(
+            "apns_port = {apns_port}\nfcm_port = {fcm_port}\nledger_port = {ledger_port}\nwebpush_ports = {webpush_ports:?}\n"
+        )
     }
 
     /// Ports for those that may be any.
     fn fill(self, mut settings: SimulatorSettings) -> SimulatorSettings {
+        for (service, last) in PushService::ALL.into_iter().zip(self.webpush_ports) {
+            let port = &mut settings.webpush.of_mut(service).port;
+            if *port == 0 {
+                *port = last;
+            }
+        }
         let SimulatorSettings { apns_port, fcm_port, ledger_port, .. } = &mut settings;
         for (port, last) in [(apns_port, self.apns_port), (fcm_port, self.fcm_port), (ledger_port, self.ledger_port)] {
             if *port == 0 {
@@ -126,16 +138,19 @@ fn start(settings: SimulatorSettings, folder: &Path) -> Result<Simulator, Simula
 
 /// Where everything is.
 fn welcome(simulator: &Simulator, folder: &Path) -> String {
+    let web = PushService::ALL.map(|service| format!("{}: {}", service.as_str(), simulator.webpush_origin(service)));
     format!(
         "APNs    https://localhost:{apns}\n\
          FCM     https://localhost:{fcm} (token endpoint: /token)\n\
-         ledger  http://{ledger}/ledger\n\
+         Web     {web}\n\
+         ledger  http://{ledger}/ledger (browsers to push to: /subscriptions)\n\
          trust and credentials are in {folder}; a pipeline that uses them:\n  \
          tidegate serve --config {config}\n\
          its outcomes: tail -F {outcomes}\n\
          end it with ctrl-c",
         apns = simulator.apns_address().port(),
         fcm = simulator.fcm_address().port(),
+        web = web.join(" "),
         ledger = simulator.ledger_address(),
         folder = folder.display(),
         config = folder.join("tidegate.toml").display(),
@@ -150,6 +165,9 @@ fn configuration(simulator: &Simulator) -> String {
         ApnsCredential::Certificate { .. } => unreachable!("the simulator's first credential is a token"),
     };
     let (apns, fcm) = (simulator.apns_address().port(), simulator.fcm_address().port());
+    let hosts = PushService::ALL.map(|service| format!("{:?}", simulator.webpush_address(service).to_string()));
+    let (hosts, listen) = (hosts.join(", "), simulator.ledger_address().ip());
+    let prefix = if listen.is_ipv4() { 32 } else { 128 };
     format!(
         r#"# Written by `tidegate simulate`: an app whose routes lead to the simulators that are running now.
 [source.spool]
@@ -172,6 +190,12 @@ ca_file = "ca.pem"
 endpoint = "https://localhost:{fcm}"
 ca_file = "ca.pem"
 
+# Browsers: without these two lines only real push services would be spoken to, and no private address.
+[providers.webpush]
+hosts = [{hosts}]
+private_networks = ["{listen}/{prefix}"]
+ca_file = "ca.pem"
+
 [apps.chat.apns]
 key_file = "AuthKey_{key_id}.p8"
 key_id = "{key_id}"
@@ -180,6 +204,10 @@ topic = "com.example.chat"
 
 [apps.chat.fcm]
 service_account_file = "service-account.json"
+
+[apps.chat.webpush]
+key_file = "vapid.pem"
+subject = "mailto:ops@example.com"
 "#
     )
 }

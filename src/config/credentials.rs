@@ -13,6 +13,7 @@ use serde_json::Value;
 
 use super::files::Trouble;
 use crate::provider::fcm::ServiceAccount;
+use crate::provider::webpush;
 
 fn trouble<T>(what: &str, remedy: &str) -> Result<T, Trouble> {
     Err((what.to_owned(), remedy.to_owned()))
@@ -28,6 +29,19 @@ pub(super) fn p8(pem: &str) -> Result<(), Trouble> {
     match pair {
         Ok(_) => Ok(()),
         Err(_) => trouble("is not a key of the curve P-256", REMEDY),
+    }
+}
+
+/// A VAPID key: PEM with PKCS #8, or the private key alone in base64url; P-256.
+pub(super) fn vapid(text: &str) -> Result<(), Trouble> {
+    const REMEDY: &str =
+        "make one with `tidegate vapid-keys`, or use the one that your pages subscribe with (its private half)";
+    match webpush::check_key(&text.into()) {
+        Ok(_) => Ok(()),
+        Err(_) => trouble(
+            "holds no P-256 private key, neither PEM (PKCS #8, with its public half) nor 32 bytes in base64url",
+            REMEDY,
+        ),
     }
 }
 

@@ -107,6 +107,10 @@ fn value(kind: Kind) -> Value {
         Kind::Address => string(r"^([0-9.]+|\[[0-9A-Fa-f:.]+\]):[0-9]+$".to_owned()),
         Kind::Endpoint => string("^https://[^/?#@]+/?$".to_owned()),
         Kind::File | Kind::Secret => json!({ "type": "string", "minLength": 1 }),
+        Kind::Services => json!({ "type": "array", "items": { "type": "string", "minLength": 1 } }),
+        Kind::Networks => {
+            json!({ "type": "array", "items": { "type": "string", "pattern": "^[0-9A-Fa-f:.]+/[0-9]+$" } })
+        }
         Kind::Secrets => json!({ "type": "array", "items": { "type": "string", "minLength": 1 } }),
     }
 }

@@ -112,6 +112,11 @@ impl Section {
         self.get(name, |value| if let Value::Duration(duration) = value { Some(*duration) } else { None })
     }
 
+    /// The list of words `name`.
+    pub(super) fn words(&self, name: &str) -> Option<Vec<String>> {
+        self.get(name, |value| if let Value::Words(words) = value { Some(words.clone()) } else { None })
+    }
+
     /// The text or file's name `name`.
     pub(super) fn text(&self, name: &str) -> Option<String> {
         self.get(name, |value| if let Value::Text(text) = value { Some(text.clone()) } else { None })

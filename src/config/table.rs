@@ -101,6 +101,10 @@ pub(super) enum Kind {
     Secret,
     /// A list of secrets.
     Secrets,
+    /// A list of push services: `host`, `*.domain` or `*`, each with a port or without.
+    Services,
+    /// A list of networks, as `10.0.0.0/8`.
+    Networks,
 }
 
 /// Which characters a text may have.

@@ -24,7 +24,9 @@ pub(super) fn read(kind: Kind, text: &str) -> Option<Result<Value, Flaw>> {
         Kind::File => file(text),
         Kind::Secret if text.is_empty() => flaw("is empty", "write \"file:/path\", \"env:NAME\" or the value itself"),
         Kind::Secret => Ok(Value::Secret(text.into())),
-        Kind::Flag | Kind::Whole { .. } | Kind::Choices(_) | Kind::Secrets => return None,
+        Kind::Flag | Kind::Whole { .. } | Kind::Choices(_) | Kind::Secrets | Kind::Services | Kind::Networks => {
+            return None;
+        }
     })
 }
 

@@ -10,6 +10,7 @@ use super::text::{self, choice};
 use super::tree::{Node, Raw, Span};
 use super::units::{self, SIZE, TIME, Unit};
 use crate::flow::Rate;
+use crate::provider::webpush::{Network, Services};
 
 /// A value, understood.
 #[derive(Clone)]
@@ -45,6 +46,7 @@ pub(super) fn read(kind: Kind, node: &Node) -> Result<Value, Vec<Flaw>> {
     match (kind, &node.raw) {
         (Kind::Choices(words), Raw::List(items)) => choices(words, items),
         (Kind::Secrets, Raw::List(items)) => secrets(items),
+        (Kind::Services | Kind::Networks, Raw::List(items)) => words(kind, items),
         _ => single(kind, node).map_err(|flaw| vec![flaw]),
     }
 }
@@ -87,7 +89,7 @@ pub(super) fn wants(kind: Kind, raw: &Raw) -> bool {
         Kind::Flag => matches!(raw, Raw::Flag(_)),
         Kind::Whole { .. } => matches!(raw, Raw::Integer(_) | Raw::Float(_)),
         Kind::Duration { .. } | Kind::Size { .. } | Kind::Rate => matches!(raw, Raw::Integer(_)),
-        Kind::Choices(_) | Kind::Secrets => matches!(raw, Raw::List(_)),
+        Kind::Choices(_) | Kind::Secrets | Kind::Services | Kind::Networks => matches!(raw, Raw::List(_)),
         _ => false,
     }
 }
@@ -116,6 +118,8 @@ fn expectation(kind: Kind) -> (&'static str, String) {
         Kind::File => ("a file's name", like("\"file.pem\"")),
         Kind::Secret => ("a string", "write \"file:/path\", \"env:NAME\" or the value itself in quotes".to_owned()),
         Kind::Secrets => ("a list of secrets", like("[\"file:/path\"] or [\"env:NAME\"]")),
+        Kind::Services => ("a list of hosts", like("[\"push.example.com\", \"*.example.net:8443\"]")),
+        Kind::Networks => ("a list of networks", like("[\"10.1.2.0/24\"]")),
     }
 }
 
@@ -143,6 +147,31 @@ fn choices(words: &'static [&'static str], items: &[Node]) -> Result<Value, Vec<
         Ok(())
     })?;
     Ok(Value::Words(chosen))
+}
+
+/// Push services or networks.
+fn words(kind: Kind, items: &[Node]) -> Result<Value, Vec<Flaw>> {
+    let mut words = Vec::new();
+    each(items, |item| {
+        let Raw::Text(text) = &item.raw else { return flaw("not a text", "put it in quotes") };
+        let good = match kind {
+            Kind::Services => Services::new([text.as_str()]).is_ok(),
+            _ => text.parse::<Network>().is_ok(),
+        };
+        if !good {
+            let (noun, remedy) = match kind {
+                Kind::Services => (
+                    "not a host",
+                    "write a host in lower case, \"*.domain\" or \"*\", with \":port\" behind it or without",
+                ),
+                _ => ("not a network", "write it like \"10.1.2.0/24\" or \"fd00::/8\""),
+            };
+            return flaw(noun, remedy);
+        }
+        words.push(text.clone());
+        Ok(())
+    })?;
+    Ok(Value::Words(words))
 }
 
 fn secrets(items: &[Node]) -> Result<Value, Vec<Flaw>> {

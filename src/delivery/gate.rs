@@ -282,6 +282,14 @@ impl Gate {
         }
     }
 
+    /// Notes what an attempt's verdict means for what all origins of a route share: the rate. The rest is noted by the gate
+    /// of its origin.
+    pub fn note_shared(&mut self, verdict: &Verdict) {
+        if let Fate::Retry { sent: Sent::No, .. } = verdict.fate {
+            self.pace.refund(1);
+        }
+    }
+
     /// Notes that a connection could not be made, the `in_a_row`-th time, while there is no other.
     pub fn unreachable(&mut self, in_a_row: u32, sample: f64, now: Instant) {
         self.breaker.unreachable(in_a_row, sample, now);

@@ -14,18 +14,21 @@ use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
 use super::order::Order;
+use super::origins::WayId;
+use super::ways::Ways;
 use super::{Gate, Halt, Refusal, RouteOrders, RouteSettings, RouteStatus, Shelf, Tried};
-use crate::dispatch::KEPT_AFTER_REMOVAL;
 use crate::flow::Ruling;
 use crate::job::{Push, UnixMillis};
 use crate::outcome::{Resolution, SHORT_DELAY};
-use crate::provider::http2::{Finished, Pool};
+use crate::provider::http2::Finished;
 use crate::provider::{Client, Protocol};
 use crate::stage::Inlet;
 use crate::telemetry::{Metrics, RouteLabel};
-use crate::verdict::Reason;
+use crate::verdict::{Fate, Reason};
 
 mod after;
+mod by_origin;
+mod drain;
 mod live;
 mod report;
 
@@ -88,7 +91,7 @@ pub async fn run(delivery: Delivery, abandon: CancellationToken) {
                 Some(chunk) => route.comes(chunk, self::now()),
                 None => break,
             },
-            () = route.pool.changed() => route.connections(),
+            () = route.ways.changed() => route.connections(),
             Ok(()) = credential.changed() => {
                 let state = credential.borrow_and_update().clone();
                 route.credential(&state);
@@ -140,6 +143,8 @@ struct Answered {
     finished: Finished,
     /// Which of the route's clients made it.
     generation: u32,
+    /// To which origin, where there are many.
+    way: Option<WayId>,
 }
 
 type Attempt = BoxFuture<'static, Answered>;
@@ -148,7 +153,7 @@ struct Route {
     label: RouteLabel,
     settings: RouteSettings,
     protocol: Arc<dyn Protocol>,
-    pool: Pool,
+    ways: Ways,
     /// The clients that the route has had before this one.
     generation: u32,
     removed: CancellationToken,
@@ -186,7 +191,8 @@ struct Route {
 
 impl Route {
     fn new(delivery: Delivery, orders: RouteOrders, client: &Client) -> Self {
-        let mut gate = Gate::new(&orders.settings, now());
+        let ways = Ways::new(client, &orders.settings);
+        let mut gate = Gate::new(&ways.shared(&orders.settings), now());
         gate.pause(orders.paused);
         let protocol = client.protocol();
         let order = orders.settings.ordered.then(Order::default);
@@ -197,7 +203,7 @@ impl Route {
         Self {
             gate,
             label: delivery.label,
-            pool: client.pool(orders.settings.connections, orders.settings.request_timeout),
+            ways,
             settings: orders.settings,
             protocol,
             generation: 0,
@@ -231,41 +237,50 @@ impl Route {
 
     /// Looks whether the provider can be reached at all.
     fn connections(&mut self) {
-        let failures = self.pool.unreachable();
+        let now = now();
+        self.origins_changed(now);
+        let failures = self.ways.unreachable();
         if failures > self.unreachable {
-            let now = now();
             self.gate.unreachable(failures, fastrand::f64(), now);
-            self.report_halt(now);
         }
         self.unreachable = failures;
+        self.report_halts(now);
     }
 
     /// Starts as many attempts as may go.
     fn start(&mut self, now: Instant) {
         self.gate.step(now);
+        if self.ways.origins().is_some() {
+            return self.start_by_origin(now);
+        }
         let mut room = self.gate.room(self.under_way(), now) as usize;
-        room = room.min(self.pool.room());
+        room = room.min(self.ways.room());
         while room > 0 {
             let Some(push) = self.shelf.take(now).or_else(|| self.buffer.pop_front()) else { break };
-            match self.attempt(push, now) {
+            match self.attempt(push, None, now) {
                 Begun::Sent => room -= 1,
                 Begun::Ended => {}
                 Begun::NoRoom => break,
             }
         }
         let waiting = self.buffer.len() + usize::from(self.shelf.has_due(now));
-        if waiting > 0 && self.pool.room() == 0 && self.gate.slots(self.under_way(), now) > 0 {
-            self.pool.grow(waiting);
+        if waiting > 0
+            && self.ways.room() == 0
+            && self.gate.slots(self.under_way(), now) > 0
+            && let Some(pool) = self.ways.pool(None)
+        {
+            pool.grow(waiting);
         }
-        self.streams_free = self.pool.room() > 0;
+        self.streams_free = self.ways.room() > 0;
     }
 
     /// Puts one push on the wire, if it still should go and a stream is still there.
-    fn attempt(&mut self, push: Push, now: Instant) -> Begun {
+    fn attempt(&mut self, push: Push, way: Option<WayId>, now: Instant) -> Begun {
         let Some(mut push) = self.still_good(push, now) else { return Begun::Ended };
         let left = push.envelope.deadline(self.settings.default_ttl).saturating_duration_since(now);
         let retry = push.attempts > 0;
-        if let Err(refusal) = self.gate.admit(push.target(), retry, fastrand::f64(), now) {
+        let gate = self.ways.gate(way, &mut self.gate);
+        if let Err(refusal) = gate.admit(push.target(), retry, fastrand::f64(), now) {
             match refusal {
                 Refusal::Device(delay) => self.put_off(push, delay, "device_throttled", now),
                 Refusal::Budget(delay) => self.put_off(push, delay, "retry_budget", now),
@@ -275,27 +290,39 @@ impl Route {
         let request = match self.protocol.request(&push, left, UnixMillis::now()) {
             Ok(request) => request,
             Err(verdict) => {
-                self.dispose(push, &verdict, false, now);
+                self.dispose(push, &verdict, way, false, now);
                 return Begun::Ended;
             }
         };
         // The server may have said GOAWAY, or lowered its limit, since the room was looked at.
-        let Ok(attempt) = self.pool.send(request) else {
-            self.buffer.push_front(push);
+        let sent = self.ways.pool(way).and_then(|pool| pool.send(request).ok());
+        let Some(attempt) = sent else {
+            match self.ways.way(way) {
+                Some(way) => way.push_front(push, now),
+                None => self.buffer.push_front(push),
+            }
             return Begun::NoRoom;
         };
         self.gate.take(retry, now);
+        if let Some(way) = self.ways.way(way) {
+            way.gate.take(retry, now);
+            way.begun(now);
+        }
         push.attempts = push.attempts.saturating_add(1);
         self.attempts += 1;
         let generation = self.generation;
-        self.in_flight.push(Box::pin(attempt.map(move |finished| Answered { push, finished, generation })));
+        self.in_flight.push(Box::pin(attempt.map(move |finished| Answered { push, finished, generation, way })));
         Begun::Sent
     }
 
     /// Says upstream how many pushes are wanted.
     fn ask(&self, now: Instant) {
-        let streams = u32::try_from(self.pool.room()).unwrap_or(u32::MAX);
-        let wanted = self.gate.wanted(self.under_way(), streams, now) as usize;
+        // Of what is sorted by origin the streams say nothing: it may be for another one.
+        let (streams, most) = match self.ways.origins() {
+            None => (u32::try_from(self.ways.room()).unwrap_or(u32::MAX), usize::MAX),
+            Some(origins) => (u32::MAX, origins.wanted()),
+        };
+        let wanted = (self.gate.wanted(self.under_way(), streams, now) as usize).min(most);
         self.inlet.want(wanted.saturating_sub(self.buffer.len() + usize::from(self.shelf.has_due(now))));
     }
 
@@ -310,7 +337,8 @@ impl Route {
         let pending = !self.buffer.is_empty() || self.shelf.has_due(now) || self.inlet.outstanding() == 0;
         let gate = self.gate.next_at(now).filter(|_| pending);
         let shelf = self.shelf.next_at().filter(|due| *due > now);
-        gate.into_iter().chain(shelf).min()
+        let origins = self.ways.origins().and_then(|origins| origins.next_at(now));
+        gate.into_iter().chain(shelf).chain(origins).min()
     }
 
     /// Works off an answer, and those that are there already.
@@ -325,11 +353,11 @@ impl Route {
         if let Some(answered) = next {
             self.answer(answered, now);
         }
-        self.report_halt(now);
+        self.report_halts(now);
     }
 
     fn answer(&mut self, answered: Answered, now: Instant) {
-        let Answered { mut push, finished, generation } = answered;
+        let Answered { mut push, finished, generation, way } = answered;
         let verdict = match &finished.result {
             Ok(answer) => self.protocol.verdict(&push, answer),
             Err(failure) => failure.verdict(),
@@ -338,57 +366,33 @@ impl Route {
         if generation != self.generation {
             return self.answered_late(push, &verdict, now);
         }
+        let (mut in_flight, mut streams_free) = (self.under_way() + 1, self.streams_free);
+        if let Some(way) = self.ways.way(way) {
+            (in_flight, streams_free) = (way.in_flight, way.streams_free);
+            way.ended(finished.result.is_ok(), matches!(verdict.fate, Fate::Accepted { .. }), now);
+            self.gate.note_shared(&verdict);
+        }
         let tried = Tried {
             target: push.target(),
             connection: finished.connection,
             round_trip: finished.round_trip,
             retry: push.attempts > 1,
-            in_flight: self.under_way() + 1,
-            streams_free: self.streams_free,
+            in_flight,
+            streams_free,
         };
-        let ruling = self.gate.note(&verdict, &tried, fastrand::f64(), now);
-        self.pool.note(finished.connection, verdict.connection);
+        let ruling = self.ways.gate(way, &mut self.gate).note(&verdict, &tried, fastrand::f64(), now);
+        if let Some(pool) = self.ways.pool(way) {
+            pool.note(finished.connection, verdict.connection);
+        }
         self.report(&push, &verdict, now);
         match ruling {
-            Ruling::Told => self.dispose(push, &verdict, true, now),
+            Ruling::Told => self.dispose(push, &verdict, way, true, now),
             Ruling::Held => {
                 push.attempts -= 1;
-                let delay = self.gate.keep_for(now).max(SHORT_DELAY + NOT_BELIEVED.mul_f64(fastrand::f64()));
+                let keep_for = self.ways.gate(way, &mut self.gate).keep_for(now);
+                let delay = keep_for.max(SHORT_DELAY + NOT_BELIEVED.mul_f64(fastrand::f64()));
                 self.put_off(push, delay, "dead_token_not_believed", now);
             }
         }
-    }
-
-    /// Starts nothing more; what is in flight may end, the rest goes back.
-    async fn drain(mut self, abandon: CancellationToken) {
-        self.draining = true;
-        self.inlet.close();
-        while let Some(chunk) = self.inlet.recv().await {
-            self.buffer.extend(chunk);
-        }
-        let behind = self.order.take().into_iter().flat_map(Order::clear);
-        let unsent = self.buffer.drain(..).chain(self.shelf.clear()).chain(behind);
-        let removed = self.removed.is_cancelled();
-        self.ended.extend(unsent.map(|push| match removed {
-            true => Resolution::Later { push, delay: KEPT_AFTER_REMOVAL },
-            false => Resolution::Returned(push),
-        }));
-        if removed {
-            self.metrics.route_removed(&self.label);
-        }
-        while !self.in_flight.is_empty() && self.flush().await.is_ok() {
-            tokio::select! {
-                () = abandon.cancelled() => break,
-                Some(answered) = self.in_flight.next() => self.answers(answered),
-                () = self.pool.changed() => {}
-            }
-        }
-        // What is still in flight is dropped with the route: its streams are reset, its jobs stay unsettled and come again.
-        if removed {
-            tracing::info!(route = %self.label, "a removed route has ended: nothing of it is in flight any more");
-        } else {
-            self.show();
-        }
-        let _ = self.flush().await;
     }
 }

@@ -17,6 +17,10 @@ pub enum CredentialError {
     AccountKeyNotRsa(String),
     /// The service account's `token_uri` can't be used.
     TokenUri(String),
+    /// The VAPID key can't be used; why, without what stands in it.
+    VapidKey(String),
+    /// The VAPID subject is no address that a push service could turn to.
+    VapidSubject,
     /// A client certificate can't be read.
     Certificate(String),
     /// TLS can't be set up.
@@ -42,6 +46,13 @@ impl std::fmt::Display for CredentialError {
                 write!(f, "the service account's `private_key` must be an RSA key of at least 2,048 bits ({why})")
             }
             CredentialError::TokenUri(why) => write!(f, "the service account's `token_uri` can't be used: {why}"),
+            CredentialError::VapidKey(why) => write!(
+                f,
+                "the VAPID key must be a P-256 private key, PEM (PKCS #8) with its public half, or 32 bytes in base64url ({why})"
+            ),
+            CredentialError::VapidSubject => {
+                f.write_str("the VAPID `subject` must be `mailto:name@host` or `https://host/…`, the host with a dot in it")
+            }
             CredentialError::Certificate(why) => write!(f, "the client certificate can't be read: {why}"),
             CredentialError::Tls(error) => error.fmt(f),
             CredentialError::Client(why) => write!(f, "the client for the token endpoint can't be set up: {why}"),

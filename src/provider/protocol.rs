@@ -5,6 +5,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use tokio::sync::watch;
 
+use super::Origin;
 use crate::job::{Push, UnixMillis};
 use crate::verdict::{Reason, Verdict};
 
@@ -54,6 +55,15 @@ pub trait Protocol: Send + Sync + 'static {
     /// # Errors
     /// The verdict, if the push can't be put at all (payload too large, a header that can't be one, …).
     fn request(&self, push: &Push, left: Duration, now: UnixMillis) -> Result<Request, Verdict>;
+
+    /// Which server `push` goes to, where a provider is many; `None`: the one endpoint.
+    ///
+    /// # Errors
+    /// The verdict, if it goes to none.
+    fn origin(&self, push: &Push) -> Result<Option<Origin>, Verdict> {
+        let _ = push;
+        Ok(None)
+    }
 
     /// Reads the answer to an attempt of `push`. The one place where this provider's statuses and reasons are looked at.
     fn verdict(&self, push: &Push, answer: &Answer) -> Verdict;

@@ -5,6 +5,7 @@ use secrecy::ExposeSecret;
 
 use super::apns::{ApnsCredential, ApnsSettings};
 use super::fcm::{FcmSettings, ServiceAccount};
+use super::webpush::WebpushSettings;
 
 /// Where a provider's door is.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -24,6 +25,8 @@ pub enum ProviderSettings {
     Apns(ApnsSettings),
     /// FCM.
     Fcm(FcmSettings),
+    /// Web Push.
+    Webpush(WebpushSettings),
 }
 
 /// A digest of all that a provider's client is made of, what its credential's files hold included. Two that are the same
@@ -52,6 +55,18 @@ impl ProviderSettings {
                 let ServiceAccount { project_id, client_email, private_key_id, private_key, token_uri } = account;
                 print.part("fcm").endpoint(endpoint).part(project_id).part(client_email);
                 print.optional(private_key_id.as_deref()).part(private_key.expose_secret()).part(token_uri);
+            }
+            ProviderSettings::Webpush(settings) => {
+                let WebpushSettings { key, subject, extra_roots, services, private_networks, padding } = settings;
+                print.part("webpush").part(key.expose_secret()).part(subject).optional(extra_roots.as_deref());
+                print.part(padding.as_str());
+                for service in services.further() {
+                    print.part(&service);
+                }
+                print.part("private networks");
+                for network in private_networks {
+                    print.part(&network.to_string());
+                }
             }
         }
         let mut digest = [0; 32];

@@ -1,4 +1,4 @@
-//! The credentials that a simulator knows: its authority, APNs keys and a client certificate, fresh or kept in a folder,
+//! The credentials that a simulator knows: its authority, APNs keys, a client certificate and a VAPID key, fresh or kept in a folder,
 //! and one fixed RSA key for service accounts.
 //!
 //! The RSA key is public (it lies in this repository) and opens nothing but a simulator: making one takes seconds, and
@@ -36,6 +36,8 @@ const CA: &str = "ca.pem";
 const CA_KEY: &str = "ca-key.pem";
 const CLIENT: &str = "client.pem";
 const CLIENT_KEY: &str = "client-key.pem";
+/// The VAPID key.
+pub(super) const VAPID: &str = "vapid.pem";
 
 /// An APNs key as its owner has it.
 #[derive(Clone)]
@@ -62,6 +64,15 @@ pub(super) struct Credentials {
     pub(super) apns_keys: Vec<ApnsKey>,
     /// The client certificate.
     pub(super) client: Identity,
+    /// The VAPID key that the browsers' subscriptions are made for.
+    pub(super) vapid: VapidKey,
+}
+
+/// A VAPID key as its owner has it.
+pub(super) struct VapidKey {
+    /// The public half, uncompressed point.
+    pub(super) public: Vec<u8>,
+    pub(super) pem: SecretString,
 }
 
 impl Credentials {
@@ -70,7 +81,8 @@ impl Credentials {
         let authority = Authority::new()?;
         let client = authority.client(topic)?;
         let keys = APNS_KEYS.into_iter().map(|(key_id, team_id)| Ok(apns_key(key_id, team_id, new_key()?)));
-        Ok(Self { apns_keys: keys.collect::<Result<_, SimulatorError>>()?, authority, client })
+        let vapid = vapid_key(&new_key()?);
+        Ok(Self { apns_keys: keys.collect::<Result<_, SimulatorError>>()?, authority, client, vapid })
     }
 
     /// Those that [`write`](Credentials::write) left in a folder. `None`, if any of them is missing or can't be read:
@@ -83,12 +95,13 @@ impl Credentials {
         CertificateDer::from_pem_slice(client.chain_pem.as_bytes()).ok()?;
         KeyPair::from_pem(client.key_pem.expose_secret()).ok()?;
         let first = KeyPair::from_pem_and_sign_algo(&read(&key_file(APNS_KEYS[0].0))?, &PKCS_ECDSA_P256_SHA256).ok()?;
+        let vapid = vapid_key(&KeyPair::from_pem_and_sign_algo(&read(VAPID)?, &PKCS_ECDSA_P256_SHA256).ok()?);
         let mut first = Some(first);
         let keys = APNS_KEYS.into_iter().map(|(key_id, team_id)| {
             let key = first.take().map_or_else(new_key, Ok)?;
             Ok(apns_key(key_id, team_id, key))
         });
-        Some(Self { apns_keys: keys.collect::<Result<_, SimulatorError>>().ok()?, authority, client })
+        Some(Self { apns_keys: keys.collect::<Result<_, SimulatorError>>().ok()?, authority, client, vapid })
     }
 
     /// Writes everything that a sender needs into files, and the authority's private key, which the simulator needs to
@@ -109,6 +122,7 @@ impl Credentials {
         write_private(&directory.join(key_file(&apns.known.key_id)), apns.pem.expose_secret())?;
         write_private(&directory.join(CLIENT), &self.client.chain_pem)?;
         write_private(&directory.join(CLIENT_KEY), self.client.key_pem.expose_secret())?;
+        write_private(&directory.join(VAPID), self.vapid.pem.expose_secret())?;
         write_private(&directory.join("service-account.json"), &format!("{account:#}\n"))
     }
 }
@@ -125,6 +139,10 @@ fn apns_key(key_id: &str, team_id: &str, key: KeyPair) -> ApnsKey {
     let public = key.der_bytes().to_vec();
     let known = KnownKey { key_id: key_id.to_owned(), team_id: team_id.to_owned(), public };
     ApnsKey { known, pem: key.serialize_pem().into() }
+}
+
+fn vapid_key(key: &KeyPair) -> VapidKey {
+    VapidKey { public: key.der_bytes().to_vec(), pem: key.serialize_pem().into() }
 }
 
 /// The public half of the service accounts' key, DER, PKCS #1.

@@ -109,6 +109,10 @@ pub struct Reply {
     pub retry_after: Option<Duration>,
     /// How much longer than usual it takes.
     pub delay: Duration,
+    /// The body begins and never ends (HTTP/2 only).
+    pub endless: bool,
+    /// What the push said, where the door can read it and shall remember it (ledger).
+    pub message: Option<String>,
 }
 
 impl Reply {
@@ -128,6 +132,8 @@ impl Reply {
             goaway: None,
             retry_after: None,
             delay: Duration::ZERO,
+            endless: false,
+            message: None,
         }
     }
 }

@@ -21,11 +21,14 @@ use super::credentials::{self, ApnsKey, Credentials};
 use super::fcm::{FcmDoor, TOKEN_PATH};
 use super::ledger::{self, Ledger};
 use super::listener::{Transport, listen};
-use super::{Door, Faults, LedgerSnapshot, PushPage, PushQuery, SimulatorSettings, page};
+use super::webpush::WebpushDoor;
+use super::{Door, Faults, LedgerSnapshot, PushPage, PushQuery, PushService, SimulatorSettings, page};
 use crate::job::Provider;
-use crate::provider::Endpoint;
 use crate::provider::apns::ApnsCredential;
 use crate::provider::fcm::ServiceAccount;
+use crate::provider::{Endpoint, Origin};
+
+mod browsers;
 
 /// The project of [`Simulator::write_credentials`]; any other is as good.
 pub const PROJECT: &str = "tidegate-simulator";
@@ -90,11 +93,14 @@ pub struct Simulator {
     settings: SimulatorSettings,
     apns_address: SocketAddr,
     fcm_address: SocketAddr,
+    /// By [`PushService::index`].
+    webpush_addresses: [SocketAddr; 5],
     ledger_address: SocketAddr,
     credentials: Credentials,
     ledger: Ledger,
     apns_script: watch::Sender<Arc<Script>>,
     fcm_script: watch::Sender<Arc<Script>>,
+    webpush_scripts: [watch::Sender<Arc<Script>>; 5],
     stop: CancellationToken,
     threads: Vec<JoinHandle<()>>,
 }
@@ -152,8 +158,11 @@ fn start_with(settings: SimulatorSettings, credentials: Credentials) -> Result<S
             build: Box::new(move || Rc::new(RefCell::new(FcmDoor::new(door, uri, public, seed)))),
         }
     };
+    let (webpush_addresses, webpush_scripts, webpush) = push_services(&settings, &credentials)?;
     let mut simulator = Simulator {
         apns_address,
+        webpush_addresses,
+        webpush_scripts,
         fcm_address,
         ledger_address,
         credentials,
@@ -167,18 +176,44 @@ fn start_with(settings: SimulatorSettings, credentials: Credentials) -> Result<S
     let (mut first, mut second) = (vec![apns], Vec::new());
     let place = if simulator.settings.threads > 1 { &mut second } else { &mut first };
     place.push(fcm);
-    let ca_pem = simulator.ca_pem().to_owned();
-    let served = (ledger.clone(), stop.clone());
+    place.extend(webpush);
+    let served = (page::Page::new(&simulator, ledger.clone()), stop.clone());
     simulator.run("simulator-1", first, move |local| {
         local.spawn_local(ledger::run(inbox));
         if let Ok(listener) = tokio::net::TcpListener::from_std(page_listener) {
-            local.spawn_local(page::serve(listener, served.0, ca_pem, served.1));
+            local.spawn_local(page::serve(listener, served.0, served.1));
         }
     })?;
     if !second.is_empty() {
         simulator.run("simulator-2", second, |_| {})?;
     }
     Ok(simulator)
+}
+
+type PushServices = ([SocketAddr; 5], [watch::Sender<Arc<Script>>; 5], Vec<Bound>);
+
+/// The doors of the push services.
+fn push_services(settings: &SimulatorSettings, credentials: &Credentials) -> Result<PushServices, SimulatorError> {
+    let mut doors = Vec::new();
+    for service in PushService::ALL {
+        let door = settings.webpush.of(service).clone();
+        let (listener, address) = bind(settings, door.port)?;
+        let (sender, scripted) = watch::channel(script(door.faults.clone()));
+        let protocols: &[&[u8]] = if door.http1_only { &[b"http/1.1"] } else { &[b"h2", b"http/1.1"] };
+        let transport = transport(settings, &credentials.authority, protocols, false)?;
+        let (origin, key, seed) = (origin(address), credentials.vapid.public.clone(), settings.seed);
+        let build: Build = Box::new(move || Rc::new(RefCell::new(WebpushDoor::new(service, door, origin, key, seed))));
+        doors.push((address, sender, Bound { listener, address, transport, script: scripted, build }));
+    }
+    let addresses = std::array::from_fn(|nth| doors[nth].0);
+    let (senders, bounds): (Vec<_>, Vec<_>) = doors.into_iter().map(|(_, sender, bound)| (sender, bound)).unzip();
+    let senders = senders.try_into().map_err(|_| SimulatorError::Key)?;
+    Ok((addresses, senders, bounds))
+}
+
+/// As it stands in an endpoint and in `aud`: by address, as the certificates bear it.
+fn origin(address: SocketAddr) -> String {
+    Origin { host: address.ip().to_string().into(), port: address.port() }.to_string()
 }
 
 fn bind(settings: &SimulatorSettings, port: u16) -> Result<(TcpListener, SocketAddr), SimulatorError> {
@@ -261,13 +296,14 @@ impl Simulator {
         self.ledger_address
     }
 
-    /// APNs' or FCM's endpoint with the authority that its certificate needs, as the pipeline takes it. By address:
+    /// APNs' or FCM's endpoint (of Web Push the strict service's) with the authority that its certificate needs, as the pipeline takes it. By address:
     /// `localhost`, which the certificate bears too, may mean another one first.
     #[must_use]
     pub fn endpoint(&self, provider: Provider) -> Endpoint {
         let address = match provider {
             Provider::Apns => self.apns_address,
-            Provider::Fcm | Provider::Webpush => self.fcm_address,
+            Provider::Fcm => self.fcm_address,
+            Provider::Webpush => self.webpush_address(PushService::Strict),
         };
         Endpoint { host: address.ip().to_string(), port: address.port(), extra_roots: Some(self.ca_pem().to_owned()) }
     }
@@ -303,7 +339,7 @@ impl Simulator {
         credentials::service_account(project, &token_uri(&self.settings, self.fcm_address))
     }
 
-    /// Writes `ca.pem`, `AuthKey_<kid>.p8`, `client.pem`, `client-key.pem` and `service-account.json` (of
+    /// Writes `ca.pem`, `AuthKey_<kid>.p8`, `client.pem`, `client-key.pem`, `vapid.pem` and `service-account.json` (of
     /// [`PROJECT`]) into a directory, which is made if need be, and `ca-key.pem` for [`start_again`]; all for the
     /// owner's eyes only.
     ///
@@ -323,14 +359,17 @@ impl Simulator {
         self.ledger.pushes(query).await
     }
 
-    /// Replaces a door's faults; their times count from now. Connections that are open see them with their next
+    /// Replaces a door's faults, those of all push services for Web Push; their times count from now. Connections that are open see them with their next
     /// request.
     pub fn set_faults(&self, provider: Provider, faults: Faults) {
-        let sender = match provider {
-            Provider::Apns => &self.apns_script,
-            Provider::Fcm | Provider::Webpush => &self.fcm_script,
+        let senders = match provider {
+            Provider::Apns => std::slice::from_ref(&self.apns_script),
+            Provider::Fcm => std::slice::from_ref(&self.fcm_script),
+            Provider::Webpush => &self.webpush_scripts,
         };
-        sender.send_replace(script(faults));
+        for sender in senders {
+            sender.send_replace(script(faults.clone()));
+        }
     }
 
     /// Stops: closes every connection and waits for the threads.

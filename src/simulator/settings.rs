@@ -5,9 +5,9 @@ use std::time::Duration;
 
 use serde::Deserialize;
 
-use super::{Faults, span};
+use super::{Faults, PushService, span};
 
-/// A simulator: two doors and a ledger.
+/// A simulator: the doors and a ledger.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct SimulatorSettings {
@@ -33,6 +33,8 @@ pub struct SimulatorSettings {
     pub apns: ApnsDoorSettings,
     /// FCM.
     pub fcm: FcmDoorSettings,
+    /// The browsers' push services.
+    pub webpush: WebpushSettings,
 }
 
 impl Default for SimulatorSettings {
@@ -48,6 +50,7 @@ impl Default for SimulatorSettings {
             seed: 1,
             apns: ApnsDoorSettings::default(),
             fcm: FcmDoorSettings::default(),
+            webpush: WebpushSettings::default(),
         }
     }
 }
@@ -163,6 +166,79 @@ impl Default for FcmDoorSettings {
             platform_prefix: "platform-".to_owned(),
             device_rate: 0,
             token_lifetime: Duration::from_secs(3599),
+            idle_timeout: Duration::from_secs(240),
+            faults: Faults::default(),
+        }
+    }
+}
+
+/// The browsers' push services, each an origin of its own.
+#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct WebpushSettings {
+    /// Mozilla's.
+    pub mozilla: WebpushDoorSettings,
+    /// Google's.
+    pub google: WebpushDoorSettings,
+    /// Apple's.
+    pub apple: WebpushDoorSettings,
+    /// Microsoft's.
+    pub microsoft: WebpushDoorSettings,
+    /// One that keeps to the RFC and has no words.
+    pub strict: WebpushDoorSettings,
+}
+
+impl WebpushSettings {
+    /// One of them.
+    #[must_use]
+    pub const fn of(&self, service: PushService) -> &WebpushDoorSettings {
+        match service {
+            PushService::Mozilla => &self.mozilla,
+            PushService::Google => &self.google,
+            PushService::Apple => &self.apple,
+            PushService::Microsoft => &self.microsoft,
+            PushService::Strict => &self.strict,
+        }
+    }
+
+    /// One of them, to be changed.
+    pub const fn of_mut(&mut self, service: PushService) -> &mut WebpushDoorSettings {
+        match service {
+            PushService::Mozilla => &mut self.mozilla,
+            PushService::Google => &mut self.google,
+            PushService::Apple => &mut self.apple,
+            PushService::Microsoft => &mut self.microsoft,
+            PushService::Strict => &mut self.strict,
+        }
+    }
+}
+
+/// One push service's door.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct WebpushDoorSettings {
+    /// Its port; 0: any free one.
+    pub port: u16,
+    /// MAX_CONCURRENT_STREAMS.
+    pub stream_limit: u32,
+    /// It speaks HTTP/1.1 alone.
+    pub http1_only: bool,
+    /// Pushes to one subscription per minute, above which 429 is answered; 0: any number.
+    pub device_rate: u32,
+    /// A connection without a request for so long is closed.
+    #[serde(deserialize_with = "span::read")]
+    pub idle_timeout: Duration,
+    /// Its faults.
+    pub faults: Faults,
+}
+
+impl Default for WebpushDoorSettings {
+    fn default() -> Self {
+        Self {
+            port: 0,
+            stream_limit: 100,
+            http1_only: false,
+            device_rate: 0,
             idle_timeout: Duration::from_secs(240),
             faults: Faults::default(),
         }

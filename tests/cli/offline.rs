@@ -8,7 +8,7 @@ use tempfile::tempdir;
 
 use super::command::{Ran, Running, run, tidegate};
 
-const COMMANDS: [&str; 7] = ["dead", "serve", "demo", "enqueue", "simulate", "check", "schema"];
+const COMMANDS: [&str; 8] = ["dead", "serve", "demo", "enqueue", "simulate", "check", "schema", "vapid-keys"];
 
 fn check(text: &str) -> Ran {
     let folder = tempdir().unwrap();
@@ -152,4 +152,33 @@ fn a_full_disk_is_told() {
     let ran = Running::start(tidegate(Path::new("/"), &["schema", "job"]).stdout(Stdio::from(full))).ended();
     assert_eq!(ran.code, Some(74));
     assert!(ran.err.starts_with("error: standard output: "), "{}", ran.err);
+}
+
+/// A key that is there is never overwritten: subscriptions are bound to it.
+#[test]
+fn vapid_keys_makes_a_key_once_and_then_shows_it() {
+    use std::os::unix::fs::PermissionsExt;
+    let folder = tempdir().unwrap();
+    let path = folder.path().join("vapid.pem");
+    let first = run(folder.path(), &["vapid-keys"]);
+    assert_eq!(first.code, Some(0), "{}", first.err);
+    // 65 bytes in base64url, the first of which is 4, and nothing else.
+    assert!(first.out.starts_with('B') && first.out.trim_end().len() == 87, "{}", first.out);
+    assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+    let text = std::fs::read_to_string(&path).unwrap();
+    assert!(!first.out.contains(&text) && !first.err.contains("PRIVATE"), "{}", first.err);
+    let second = run(folder.path(), &["vapid-keys", "--out", "vapid.pem"]);
+    assert_eq!((second.code, &second.out), (Some(0), &first.out));
+    assert_eq!(std::fs::read_to_string(&path).unwrap(), text);
+
+    let config = "[source.spool]\n[apps.web.webpush]\nkey_file = \"vapid.pem\"\nsubject = \"mailto:ops@example.com\"\n";
+    std::fs::write(folder.path().join("tidegate.toml"), config).unwrap();
+    let checked = run(folder.path(), &["check", "--config", "tidegate.toml"]);
+    assert_eq!((checked.code, &*checked.err), (Some(0), ""));
+
+    std::fs::write(&path, "CANARY").unwrap();
+    let third = run(folder.path(), &["vapid-keys"]);
+    assert_eq!((third.code, &*third.out), (Some(78), ""));
+    assert!(!third.err.contains("CANARY"), "{}", third.err);
+    assert_eq!(std::fs::read_to_string(&path).unwrap(), "CANARY");
 }

@@ -28,7 +28,7 @@ fn simulate(folder: &Path) -> (Running, String) {
 #[test]
 fn started_again_it_is_where_and_who_it_was() {
     let folder = tempdir().unwrap();
-    let files = ["ca.pem", "AuthKey_SIMKEYAAAA.p8", "client.pem", "service-account.json", "tidegate.toml"];
+    let files = ["ca.pem", "AuthKey_SIMKEYAAAA.p8", "client.pem", "vapid.pem", "tidegate.toml"];
     let read = || files.map(|name| std::fs::read_to_string(folder.path().join("here").join(name)).unwrap());
     let (running, first) = simulate(folder.path());
     let before = read();
@@ -57,6 +57,7 @@ fn it_writes_what_check_accepts_and_ends_on_each_signal() {
         for part in [
             "APNs    https://localhost:",
             "FCM     https://localhost:",
+            "Web     mozilla: https://127.0.0.1:",
             "/ledger",
             "serve --config here/tidegate.toml",
             "tail -F here/outcomes.ndjson",

@@ -363,7 +363,15 @@ fn credentials_are_written_for_the_owner_alone() {
     let listed: Vec<_> = names.iter().map(|entry| entry.file_name().into_string().unwrap()).collect();
     assert_eq!(
         listed,
-        ["AuthKey_SIMKEYAAAA.p8", "ca-key.pem", "ca.pem", "client-key.pem", "client.pem", "service-account.json"]
+        [
+            "AuthKey_SIMKEYAAAA.p8",
+            "ca-key.pem",
+            "ca.pem",
+            "client-key.pem",
+            "client.pem",
+            "service-account.json",
+            "vapid.pem"
+        ]
     );
     assert!(names.iter().all(|entry| entry.metadata().unwrap().permissions().mode() & 0o777 == 0o600));
     let account = std::fs::read(directory.path().join("service-account.json")).unwrap();

@@ -10,19 +10,27 @@ use crate::job::Provider;
 use crate::pipeline::AppSettings;
 use crate::provider::apns::{ApnsCredential, ApnsSettings};
 use crate::provider::fcm::FcmSettings;
+use crate::provider::webpush::{self, Padding, Services, WebpushSettings};
 use crate::provider::{Endpoint, ProviderSettings};
 
 impl Meaning<'_> {
     pub(super) fn apps(&mut self, root: &Section) -> Option<Vec<AppSettings>> {
         let providers = root.always("providers");
+        // Nothing may use them yet; what is wrong with them is said nevertheless.
         for section in [providers.always("apns"), providers.always("fcm")] {
-            // Nothing may use them yet; what is wrong with them is said nevertheless.
             let _ = (self.endpoint(section), self.limits_of(section));
         }
+        let webpush = providers.always("webpush");
+        let _ = (self.extra_roots(webpush), self.limits_of(webpush));
         let apps = root.sections("apps");
         if apps.is_empty() {
             let message = "no app is configured: every job will be a dead letter";
-            self.report.warning("apps", None, message, "add [apps.<name>.apns] or [apps.<name>.fcm]");
+            self.report.warning(
+                "apps",
+                None,
+                message,
+                "add [apps.<name>.apns], [apps.<name>.fcm] or [apps.<name>.webpush]",
+            );
         }
         let apps: Vec<Option<AppSettings>> = apps.iter().map(|app| self.app(app)).collect();
         let mut apps = apps.into_iter().collect::<Option<Vec<_>>>()?;
@@ -39,7 +47,12 @@ impl Meaning<'_> {
             let provider = self.fcm(route).map(ProviderSettings::Fcm);
             (Provider::Fcm, provider, self.limits_of(route))
         });
-        let routes = [apns, fcm].into_iter().flatten().map(|(name, provider, limits)| Some((name, provider?, limits?)));
+        let webpush = section.section("webpush").map(|route| {
+            let provider = self.webpush(route).map(ProviderSettings::Webpush);
+            (Provider::Webpush, provider, self.limits_of(route))
+        });
+        let routes =
+            [apns, fcm, webpush].into_iter().flatten().map(|(name, provider, limits)| Some((name, provider?, limits?)));
         Some(AppSettings { name: section.name.clone(), routes: routes.collect::<Option<Vec<_>>>()? })
     }
 
@@ -75,6 +88,29 @@ impl Meaning<'_> {
             }
         };
         Some(FcmSettings { endpoint: endpoint?, account })
+    }
+
+    fn webpush(&mut self, section: &Section) -> Option<WebpushSettings> {
+        let extra_roots = self.extra_roots(section);
+        let key = self.secret_file(section.entry("key_file"), credentials::vapid);
+        let subject = section.text("subject");
+        let entry = section.entry("subject");
+        let bad = subject.as_deref().is_some_and(|subject| !webpush::is_subject(subject));
+        if bad && !entry.refused {
+            let remedy = "write `mailto:name@host` or `https://host/…`, the host with a dot in it";
+            self.wrong(entry, ("no push service could turn to that".to_owned(), remedy.to_owned()));
+        }
+        let hosts = section.words("hosts")?;
+        let networks = section.words("private_networks")?;
+        let word = section.text("padding");
+        Some(WebpushSettings {
+            key: key?.0,
+            subject: subject.filter(|_| !bad)?,
+            extra_roots: extra_roots?,
+            services: Services::new(hosts.iter().map(String::as_str)).expect("each was read as one"),
+            private_networks: networks.iter().filter_map(|network| network.parse().ok()).collect(),
+            padding: Padding::ALL.into_iter().find(|padding| word.as_deref() == Some(padding.as_str()))?,
+        })
     }
 
     fn endpoint(&mut self, section: &Section) -> Option<Endpoint> {

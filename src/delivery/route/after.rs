@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use super::{AFTER_RENEWAL, Route};
 use crate::delivery::order::Arrival;
+use crate::delivery::origins::WayId;
 use crate::dispatch::KEPT_AFTER_REMOVAL;
 use crate::job::{MAX_HELD, Push, UnixMillis};
 use crate::outcome::{Disposition, Ended, Left, Outcome, OutcomeKind, Resolution, SHORT_DELAY, dispose};
@@ -29,8 +30,8 @@ impl Route {
         }
     }
 
-    /// Does with a push what the table says. `made`: the verdict is that of an attempt, not of the lack of one.
-    pub(super) fn dispose(&mut self, mut push: Push, verdict: &Verdict, made: bool, now: Instant) {
+    /// Does with a push what the table says. `way`: to which origin it went, where there are many. `made`: the verdict is that of an attempt, not of the lack of one.
+    pub(super) fn dispose(&mut self, mut push: Push, verdict: &Verdict, way: Option<WayId>, made: bool, now: Instant) {
         let before = push.attempts - u8::from(made);
         let left = Left {
             attempts: push.attempts,
@@ -45,7 +46,7 @@ impl Route {
                 let mut delay = delay;
                 if !counts {
                     push.attempts = before;
-                    delay = delay.max(self.gate.resend_after(fastrand::f64()));
+                    delay = delay.max(self.ways.gate(way, &mut self.gate).resend_after(fastrand::f64()));
                 }
                 self.again(push, delay, verdict, now);
             }
@@ -56,10 +57,10 @@ impl Route {
                 self.again(push, AFTER_RENEWAL, verdict, now);
             }
             Disposition::Keep => {
-                self.gate.park(now);
-                self.refused(verdict, now);
+                self.ways.gate(way, &mut self.gate).park(now);
+                self.refused(verdict, way, now);
                 push.attempts = before;
-                let delay = self.gate.keep_for(now).max(SHORT_DELAY);
+                let delay = self.ways.gate(way, &mut self.gate).keep_for(now).max(SHORT_DELAY);
                 self.again(push, delay, verdict, now);
             }
         }
@@ -79,6 +80,7 @@ impl Route {
             self.buffer = staying;
             leaving.extend::<VecDeque<Push>>(over);
         }
+        leaving.extend(self.ways.origins_mut().map(|origins| origins.take_if(overdue)).unwrap_or_default());
         for push in leaving {
             if let Some(push) = self.still_good(push, now) {
                 self.put_off(push, PUT_OFF, "held_too_long", now);

@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 
 use super::{Route, now};
 use crate::delivery::RouteOrders;
+use crate::delivery::ways::Ways;
 use crate::job::Push;
 use crate::provider::Client;
 use crate::verdict::{Fate, RouteEffect, Verdict};
@@ -15,8 +16,8 @@ impl Route {
     /// Takes on new orders at once, and shows them. No connection is dropped for them.
     pub(super) fn heed(&mut self, orders: RouteOrders) {
         let new = orders.settings;
-        self.gate.set_limits(&new, now());
-        self.pool.set_limits(new.connections as usize, new.request_timeout);
+        self.gate.set_limits(&self.ways.shared(&new), now());
+        self.ways.set_limits(&new, now());
         self.keep_order(new.ordered);
         self.settings = new;
         if orders.paused != self.gate.is_paused() {
@@ -40,13 +41,16 @@ impl Route {
     pub(super) fn renew(&mut self, client: &Client) {
         let now = now();
         self.generation = self.generation.wrapping_add(1);
-        self.pool = client.pool(self.settings.connections, self.settings.request_timeout);
+        let mut old = std::mem::replace(&mut self.ways, Ways::new(client, &self.settings));
+        if let Some(origins) = old.origins_mut() {
+            self.buffer.extend(origins.clear());
+        }
         self.protocol = client.protocol();
         (self.unreachable, self.streams_free) = (0, true);
         (self.trouble, self.credential_expires) = (None, None);
         self.gate.renew(now);
         tracing::info!(route = %self.label, in_flight = self.in_flight.len(), "another credential, endpoint or topic: new connections; what is in flight ends on the old ones");
-        self.report_halt(now);
+        self.report_halts(now);
     }
 
     /// An answer to what a client sent that was replaced meanwhile. It counts for its push, not for the route. Where it
@@ -59,7 +63,7 @@ impl Route {
             push.attempts = push.attempts.saturating_sub(1);
             self.put_off(push, BY_THE_NEW_ONE, "client_replaced", now);
         } else {
-            self.dispose(push, verdict, true, now);
+            self.dispose(push, verdict, None, true, now);
         }
     }
 }

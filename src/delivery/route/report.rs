@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
 use super::{Route, now};
+use crate::delivery::origins::WayId;
 use crate::delivery::{Gate, Halt, RouteState, RouteStatus};
 use crate::job::Push;
 use crate::provider::Credential;
@@ -66,8 +67,14 @@ impl Route {
     }
 
     /// Says that the provider refuses what we come with, once for each reason.
-    pub(super) fn refused(&mut self, verdict: &Verdict, now: Instant) {
+    pub(super) fn refused(&mut self, verdict: &Verdict, way: Option<WayId>, now: Instant) {
         let reason = verdict.reason.as_deref().unwrap_or("unknown");
+        if let Some(way) = self.ways.way(way) {
+            if self.said.once(&format!("{} {reason}", way.origin), now) {
+                tracing::error!(route = %self.label, origin = %way.origin, reason, status = verdict.status, retry_in = ?way.gate.keep_for(now), "a push service refuses our VAPID key or token; its jobs are kept, the others go on; said once a minute");
+            }
+            return;
+        }
         let text = format!("the provider refuses the credential or configuration: {reason}");
         if self.trouble.as_ref() != Some(&text) {
             tracing::error!(route = %self.label, reason, status = verdict.status, retry_in = ?self.gate.keep_for(now), "route parked: the provider refuses its credential or configuration; its jobs are kept");
@@ -99,7 +106,7 @@ impl Route {
     pub(super) fn show(&mut self) {
         let now = now();
         let circuit = self.gate.circuit(now);
-        let halt = self.gate.halt(now);
+        let halt = self.gate.halt(now).or_else(|| self.ways.origins()?.halt(now));
         let state = match halt {
             _ if self.gate.is_paused() => RouteState::PausedByOperator,
             _ if !self.gate.has_credential() && self.trouble.is_some() => RouteState::Parked,
@@ -110,8 +117,10 @@ impl Route {
             None => RouteState::Ready,
         };
         let rate = self.gate.rate();
-        let pool = self.pool.status();
-        let trouble = self.trouble.clone().or_else(|| halt.and_then(|halt| self.why(halt))).or(pool.last_failure);
+        let pool = self.ways.status();
+        let origins = self.ways.origins().and_then(|origins| origins.trouble(now));
+        let trouble =
+            self.trouble.clone().or(origins).or_else(|| halt.and_then(|halt| self.why(halt))).or(pool.last_failure);
         let reason = match trouble {
             trouble if !self.gate.is_paused() => trouble,
             None => Some("paused by the operator".to_owned()),
@@ -122,10 +131,10 @@ impl Route {
             reason,
             in_flight: self.under_way(),
             on_shelf: self.shelf.len(),
-            concurrency_limit: self.gate.concurrency_limit(),
+            concurrency_limit: self.concurrency_limit(),
             rate: rate.is_finite().then_some(rate),
             connections: pool.open,
-            free_streams: self.pool.room(),
+            free_streams: self.ways.room(),
             attempts: self.attempts,
             retries: self.retries,
             put_off: self.put_off,
@@ -143,9 +152,44 @@ impl Route {
         self.status.send_if_modified(|shown| std::mem::replace(shown, status.clone()) != status);
     }
 
+    /// How many attempts may be under way: to all origins together, where there are many.
+    fn concurrency_limit(&self) -> u32 {
+        match self.ways.origins() {
+            None => self.gate.concurrency_limit(),
+            Some(origins) => {
+                let sum = origins.iter().map(|way| way.gate.concurrency_limit()).fold(0, u32::saturating_add);
+                sum.min(self.settings.max_concurrency)
+            }
+        }
+    }
+
+    /// Says which gates have closed or opened.
+    pub(super) fn report_halts(&mut self, now: Instant) {
+        self.report_halt(now);
+        for way in self.ways.origins_mut().into_iter().flat_map(|origins| origins.iter_mut()) {
+            let halt = way.gate.halt(now);
+            if halt == way.halt {
+                continue;
+            }
+            way.halt = halt;
+            let (route, origin, retry_in) = (&self.label, &way.origin, way.gate.keep_for(now));
+            match halt {
+                Some(Halt::MassDeath) => {
+                    tracing::error!(%route, %origin, ?retry_in, limit = self.settings.max_dead_percent, "so many subscriptions of a push service died at once that this is hardly true (another VAPID key looks like that); no caller is told to delete them, and their jobs are kept");
+                }
+                Some(Halt::Failing) => {
+                    let reason = way.pool.last_failure().map_or("it fails", |failure| failure.kind.as_str());
+                    tracing::warn!(%route, %origin, reason, ?retry_in, "a push service fails; its jobs wait, the others go on");
+                }
+                Some(Halt::Refused) => {}
+                None => tracing::info!(%route, %origin, "a push service in use again; it ramps up"),
+            }
+        }
+    }
+
     /// Says that the gate has closed or opened, once each time. What a refused credential means is said by
     /// [`report`](Self::report) already.
-    pub(super) fn report_halt(&mut self, now: Instant) {
+    fn report_halt(&mut self, now: Instant) {
         let halt = self.gate.halt(now);
         if halt == self.halt {
             return;
@@ -174,7 +218,7 @@ impl Route {
                     .to_owned(),
             ),
             Halt::Failing => {
-                let failure = self.pool.status().last_failure.unwrap_or_else(|| self.failing.to_string());
+                let failure = self.ways.status().last_failure.unwrap_or_else(|| self.failing.to_string());
                 Some(format!("the provider fails: {failure}"))
             }
         }

@@ -103,7 +103,7 @@ fn limits_of(settings: &mut Settings, app: usize) -> &mut RouteSettings {
 fn client_of(settings: &mut Settings, app: usize) -> &mut ApnsSettings {
     match &mut settings.apps[app].routes[0].1 {
         ProviderSettings::Apns(client) => client,
-        ProviderSettings::Fcm(_) => unreachable!("all are Apple's"),
+        ProviderSettings::Fcm(_) | ProviderSettings::Webpush(_) => unreachable!("all are Apple's"),
     }
 }
 

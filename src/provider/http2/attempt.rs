@@ -9,13 +9,14 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
+use futures::future::BoxFuture;
 use h2::RecvStream;
 use h2::client::ResponseFuture;
 use tokio::time::{Instant, Sleep, sleep};
 
-use super::MAX_ANSWER_BYTES;
 use super::failure::{Failure, FailureKind};
 use super::line::{ConnectionId, Slot};
+use super::options::PoolOptions;
 use crate::provider::Answer;
 use crate::verdict::Sent;
 
@@ -37,6 +38,7 @@ pub struct Attempt {
     state: State,
     slot: Option<Slot>,
     deadline: Pin<Box<Sleep>>,
+    max_answer: usize,
     started: Instant,
     connection: ConnectionId,
 }
@@ -46,16 +48,36 @@ enum State {
     Failed(Option<Failure>),
     Head(ResponseFuture),
     Body(http::response::Parts, RecvStream, BytesMut),
+    /// HTTP/1.1: head and body in one.
+    Http1(BoxFuture<'static, Result<Answer, Failure>>),
     Done,
 }
 
 impl Attempt {
-    pub(super) fn started(response: ResponseFuture, slot: Slot, timeout: Duration) -> Self {
+    pub(super) fn started(response: ResponseFuture, slot: Slot, options: &PoolOptions) -> Self {
         let connection = slot.line().id;
         Self {
             state: State::Head(response),
             slot: Some(slot),
-            deadline: Box::pin(sleep(timeout)),
+            deadline: Box::pin(sleep(options.request_timeout)),
+            max_answer: options.max_answer,
+            started: Instant::now(),
+            connection,
+        }
+    }
+
+    /// A request on a connection that speaks HTTP/1.1.
+    pub(super) fn http1(
+        answer: BoxFuture<'static, Result<Answer, Failure>>,
+        slot: Slot,
+        options: &PoolOptions,
+    ) -> Self {
+        let connection = slot.line().id;
+        Self {
+            state: State::Http1(answer),
+            slot: Some(slot),
+            deadline: Box::pin(sleep(options.request_timeout)),
+            max_answer: options.max_answer,
             started: Instant::now(),
             connection,
         }
@@ -67,6 +89,7 @@ impl Attempt {
             state: State::Failed(Some(failure)),
             slot: None,
             deadline: Box::pin(sleep(Duration::ZERO)),
+            max_answer: 0,
             started: Instant::now(),
             connection,
         }
@@ -84,7 +107,14 @@ impl Attempt {
                     }
                     Err(error) => return Poll::Ready(Err(self.explain(&error))),
                 },
-                State::Body(_, body, gathered) => match ready!(poll_body(body, gathered, cx)) {
+                State::Http1(answer) => {
+                    let answer = ready!(answer.as_mut().poll(cx));
+                    if let Ok(answer) = &answer {
+                        self.proves(answer.status);
+                    }
+                    return Poll::Ready(answer);
+                }
+                State::Body(_, body, gathered) => match ready!(poll_body(body, gathered, self.max_answer, cx)) {
                     Ok(()) => return Poll::Ready(Ok(self.answer())),
                     Err(error) => return Poll::Ready(Err(self.explain(&error))),
                 },
@@ -96,13 +126,17 @@ impl Attempt {
         let State::Body(head, _, body) = std::mem::replace(&mut self.state, State::Done) else {
             unreachable!("an answer ends with its body")
         };
+        self.proves(head.status);
+        Answer { status: head.status, headers: head.headers, body: body.freeze() }
+    }
+
+    fn proves(&self, status: http::StatusCode) {
         if let Some(slot) = &self.slot {
             slot.line().prove();
-            if !head.status.is_server_error() {
+            if !status.is_server_error() {
                 slot.line().serve();
             }
         }
-        Answer { status: head.status, headers: head.headers, body: body.freeze() }
     }
 
     /// Adds what the connection knows to what the stream says.
@@ -122,15 +156,20 @@ impl Attempt {
 }
 
 /// Gathers the body, up to the cap; what is beyond it is not read.
-fn poll_body(body: &mut RecvStream, gathered: &mut BytesMut, cx: &mut Context<'_>) -> Poll<Result<(), h2::Error>> {
+fn poll_body(
+    body: &mut RecvStream,
+    gathered: &mut BytesMut,
+    most: usize,
+    cx: &mut Context<'_>,
+) -> Poll<Result<(), h2::Error>> {
     while !body.is_end_stream() {
         let Some(chunk) = ready!(body.poll_data(cx)) else { break };
         let chunk: Bytes = chunk?;
         // Can fail only if more is released than was received.
         let _ = body.flow_control().release_capacity(chunk.len());
-        let taken = chunk.len().min(MAX_ANSWER_BYTES - gathered.len());
+        let taken = chunk.len().min(most - gathered.len());
         gathered.extend_from_slice(&chunk[..taken]);
-        if gathered.len() == MAX_ANSWER_BYTES {
+        if gathered.len() == most {
             break;
         }
     }

@@ -18,6 +18,7 @@ use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
 use super::failure::{Failure, FailureKind};
+use super::http1;
 use super::io::{Gate, Wire};
 use super::line::Line;
 use super::options::PoolOptions;
@@ -36,8 +37,20 @@ const MAX_HEADER_BYTES: u32 = 16 * 1024;
 /// Finds a name's addresses: (host, port) in, all of them out.
 pub type Resolver = Arc<dyn Fn(String, u16) -> BoxFuture<'static, io::Result<Vec<SocketAddr>>> + Send + Sync>;
 
+/// A name has addresses, and none of them may be dialled: what a [`Resolver`] answers with, within its error.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct NoAddressAllowed;
+
+impl std::fmt::Display for NoAddressAllowed {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("none of the name's addresses may be dialled")
+    }
+}
+
+impl std::error::Error for NoAddressAllowed {}
+
 /// The system's look-up.
-pub(super) fn system_resolver() -> Resolver {
+pub(in crate::provider) fn system_resolver() -> Resolver {
     Arc::new(|host, port| {
         Box::pin(async move { Ok(tokio::net::lookup_host((host.as_str(), port)).await?.collect::<Vec<_>>()) })
     })
@@ -53,10 +66,18 @@ pub(super) struct Destination {
     pub(super) resolver: Resolver,
 }
 
-/// A connection that has the server's first SETTINGS.
+/// By what a connection's requests go.
+pub(super) enum Requests {
+    /// HTTP/2.
+    Http2(SendRequest<Bytes>),
+    /// HTTP/1.1.
+    Http1(http1::Requests),
+}
+
+/// A connection that can carry requests; in HTTP/2 it has the server's first SETTINGS.
 pub(super) struct Opened {
     pub(super) line: Arc<Line>,
-    pub(super) requests: SendRequest<Bytes>,
+    pub(super) requests: Requests,
 }
 
 /// Makes one.
@@ -69,7 +90,7 @@ pub(super) async fn open(
     let addresses = timeout(limit, (to.resolver)(to.host.clone(), to.port))
         .await
         .map_err(|_| Failure::connecting(FailureKind::NameNotResolved, "the look-up took too long"))?
-        .map_err(|error| Failure::connecting(FailureKind::NameNotResolved, error))?;
+        .map_err(|error| not_resolved(&error))?;
     let mut last = Failure::connecting(FailureKind::NameNotResolved, "the name has no address");
     for address in addresses.into_iter().take(MAX_ADDRESSES) {
         let line = line();
@@ -94,6 +115,10 @@ async fn open_at(
     tcp.set_nodelay(true).map_err(|error| refused(address, &error))?;
     let tls = to.tls.connect(to.name.clone(), tcp).await.map_err(|error| tls_failure(address, &error))?;
     if tls.get_ref().1.alpn_protocol() != Some(b"h2") {
+        if options.http1 {
+            let requests = Requests::Http1(http1::start(tls, &line).await?);
+            return Ok(Opened { line, requests });
+        }
         return Err(Failure::connecting(FailureKind::NoHttp2, format!("{address} did not choose h2")));
     }
     handshake(tls, options, line).await
@@ -112,7 +137,7 @@ async fn handshake(tls: TlsStream<TcpStream>, options: &Arc<PoolOptions>, line: 
         let end = line.end().unwrap_or_default();
         return Err(Failure::connecting(FailureKind::HandshakeFailed, end).with_word(line.goaway_word()));
     }
-    Ok(Opened { line, requests })
+    Ok(Opened { line, requests: Requests::Http2(requests) })
 }
 
 fn builder(options: &PoolOptions) -> h2::client::Builder {
@@ -129,6 +154,12 @@ fn builder(options: &PoolOptions) -> h2::client::Builder {
         // reached; each such frame costs one RST_STREAM and no memory.
         .max_local_error_reset_streams(None);
     builder
+}
+
+fn not_resolved(error: &io::Error) -> Failure {
+    let refused = error.get_ref().is_some_and(|inner| inner.is::<NoAddressAllowed>());
+    let kind = if refused { FailureKind::AddressNotAllowed } else { FailureKind::NameNotResolved };
+    Failure::connecting(kind, error)
 }
 
 fn refused(address: SocketAddr, error: &io::Error) -> Failure {

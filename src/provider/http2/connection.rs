@@ -5,14 +5,14 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use futures::FutureExt;
-use h2::client::SendRequest;
 use http::uri::{Authority, Parts, Scheme};
 use http::{Method, Uri};
 use tokio::time::Instant;
 
 use super::attempt::Attempt;
-use super::connect::Opened;
+use super::connect::{Opened, Requests};
 use super::failure::{Failure, FailureKind};
+use super::http1;
 use super::line::{Line, Slot};
 use super::options::PoolOptions;
 use crate::provider::Request;
@@ -25,7 +25,7 @@ const SUSPICIONS: u8 = 3;
 pub(super) struct Connection {
     pub(super) line: Arc<Line>,
     /// None: nothing new goes out on it.
-    requests: Option<SendRequest<Bytes>>,
+    requests: Option<Requests>,
     /// From when on it is replaced.
     pub(super) old_at: Instant,
     /// Whether it has carried a request: the first one fills HPACK's table.
@@ -92,6 +92,11 @@ impl Connection {
     }
 
     pub(super) fn send(&mut self, request: Request, authority: &Authority, options: &PoolOptions) -> Attempt {
+        if let Some(Requests::Http1(requests)) = &self.requests {
+            let slot = Slot::take(&self.line);
+            let answer = http1::send(requests, request, authority, options.max_answer, &self.line);
+            return Attempt::http1(answer, slot, options);
+        }
         let Request { path, mut headers, body } = request;
         if self.used {
             for name in &options.volatile_headers {
@@ -106,7 +111,7 @@ impl Connection {
         self.line.hand(body.len());
         let slot = Slot::take(&self.line);
         match self.start(uri(authority, path), headers, body) {
-            Ok(response) => Attempt::started(response, slot, options.request_timeout),
+            Ok(response) => Attempt::started(response, slot, options),
             Err(error) => {
                 self.retire();
                 let kind = if error.is_go_away() { FailureKind::GoAway } else { FailureKind::ConnectionLost };
@@ -122,7 +127,9 @@ impl Connection {
         headers: http::HeaderMap,
         body: Bytes,
     ) -> Result<h2::client::ResponseFuture, h2::Error> {
-        let requests = self.requests.as_mut().expect("a connection with room is in use");
+        let Some(Requests::Http2(requests)) = &mut self.requests else {
+            unreachable!("a connection with room is in use, and HTTP/1.1 goes another way")
+        };
         // When the limit fell under what is in flight, h2 queues one stream and takes no other through the same
         // handle until that one is open. Our count is below the limit, so this passes soon: go by a fresh handle.
         let ready = futures::future::poll_fn(|cx| requests.poll_ready(cx)).now_or_never();

@@ -26,6 +26,8 @@ pub enum FailureKind {
     Reset(u32),
     /// The name has no address, or can't be looked up.
     NameNotResolved,
+    /// The name has addresses, and none of them may be dialled.
+    AddressNotAllowed,
     /// No TCP connection to any address.
     ConnectFailed,
     /// TLS failed: certificate, name, protocol.
@@ -47,6 +49,7 @@ impl FailureKind {
             FailureKind::GoAway => "goaway",
             FailureKind::Reset(_) => "stream_reset",
             FailureKind::NameNotResolved => "name_not_resolved",
+            FailureKind::AddressNotAllowed => "address_not_allowed",
             FailureKind::ConnectFailed => "connect_failed",
             FailureKind::TlsFailed => "tls_failed",
             FailureKind::NoHttp2 => "no_http2",

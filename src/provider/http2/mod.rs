@@ -20,6 +20,9 @@
 //! - Of every request without an answer it is said whether the provider can have seen it ([`Failure::sent`]).
 //! - A stream that is given up is reset; a connection that is silent is pinged, and given up if it stays so.
 //!
+//! Where the options allow it, a server that doesn't choose h2 is spoken to in HTTP/1.1 (`http1`): connections that carry one
+//! request at a time, and for the rest are as the others.
+//!
 //! It knows nothing of pushes or of what answers mean.
 
 mod attempt;
@@ -28,6 +31,7 @@ mod connect;
 mod connection;
 mod failure;
 mod frames;
+mod http1;
 mod io;
 mod keepalive;
 mod line;
@@ -36,7 +40,8 @@ mod pool;
 mod task;
 
 pub use attempt::{Attempt, Finished};
-pub use connect::Resolver;
+pub(super) use connect::system_resolver;
+pub use connect::{NoAddressAllowed, Resolver};
 pub use failure::{Failure, FailureKind};
 pub use line::ConnectionId;
 pub use options::PoolOptions;

@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use http::HeaderName;
 
+use super::MAX_ANSWER_BYTES;
+
 /// Limits and times of one route's pool. Every time is more than zero.
 #[derive(Debug, Clone)]
 pub struct PoolOptions {
@@ -28,6 +30,10 @@ pub struct PoolOptions {
     /// While a new connection has not answered, no other is opened, but for no longer than this: some requests are never
     /// answered (PROVIDERS 1.6, "silent streams"), and one of them must not stop growth.
     pub proof_patience: Duration,
+    /// Whether a server that doesn't choose h2 is spoken to in HTTP/1.1, one request at a time on each connection.
+    pub http1: bool,
+    /// An answer's body is cut off here, bytes.
+    pub max_answer: usize,
     /// Headers whose values differ with every request: put into HPACK's table by a connection's first request only, so
     /// that they don't drive out what repeats (PROVIDERS 1.2).
     pub volatile_headers: Vec<HeaderName>,
@@ -50,6 +56,8 @@ impl PoolOptions {
             ping_after: Duration::from_secs(10),
             pong_within: Duration::from_secs(10),
             proof_patience: Duration::from_secs(2),
+            http1: false,
+            max_answer: MAX_ANSWER_BYTES,
             volatile_headers: ["apns-id", "apns-expiration", "apns-collapse-id"].map(HeaderName::from_static).to_vec(),
         }
     }
@@ -59,6 +67,20 @@ impl PoolOptions {
     pub fn fcm(max_connections: usize, request_timeout: Duration) -> Self {
         Self {
             idle_timeout: Duration::from_secs(180),
+            volatile_headers: Vec::new(),
+            ..Self::apns(max_connections, request_timeout)
+        }
+    }
+
+    /// What suits one push service among many, who may wish us ill: answers are cut short, an idle connection goes soon.
+    #[must_use]
+    pub fn webpush(max_connections: usize, request_timeout: Duration) -> Self {
+        Self {
+            max_streams: 1_000,
+            idle_timeout: Duration::from_secs(90),
+            http1: true,
+            // Push services answer with some hundred bytes; thousands of answers may be under way.
+            max_answer: 4 * 1024,
             volatile_headers: Vec::new(),
             ..Self::apns(max_connections, request_timeout)
         }

@@ -335,6 +335,12 @@ impl Pool {
         if in_use { 0 } else { self.backoff.failures().into() }
     }
 
+    /// Why the last connection could not be opened or ended early; `None` once one has answered since.
+    #[must_use]
+    pub fn last_failure(&self) -> Option<&Failure> {
+        self.last_failure.as_ref()
+    }
+
     /// How it stands.
     #[must_use]
     pub fn status(&self) -> PoolStatus {

@@ -337,7 +337,10 @@ impl Driver {
     }
 
     fn send(&mut self, stream: u32, reply: Reply) {
-        self.session.respond(stream, block(&reply), reply.body);
+        match reply.endless {
+            true => self.session.begin(stream, block(&reply)),
+            false => self.session.respond(stream, block(&reply), reply.body),
+        }
         match reply.stream_limit {
             StreamLimit::Keep => {}
             StreamLimit::Full => self.full_limit(),

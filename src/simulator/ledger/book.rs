@@ -65,6 +65,7 @@ impl Entry {
             status: reply.status,
             reason: reply.reason.clone(),
             retry_after: reply.retry_after,
+            message: reply.message.clone(),
             at,
             wall,
         }))
@@ -81,6 +82,8 @@ pub(in crate::simulator) struct PushEntry {
     pub(in crate::simulator) reason: Option<String>,
     /// Nobody shall come back before that.
     pub(in crate::simulator) retry_after: Option<Duration>,
+    /// What it said.
+    pub(in crate::simulator) message: Option<String>,
     pub(in crate::simulator) at: Instant,
     pub(in crate::simulator) wall: UnixMillis,
 }
@@ -95,6 +98,7 @@ struct Kept {
     first_at: UnixMillis,
     last_at: UnixMillis,
     not_before: Option<Instant>,
+    message: Option<Box<str>>,
 }
 
 /// One door's closure: set by an answer with `Retry-After`.
@@ -112,11 +116,12 @@ struct Door {
     pushes: HashMap<Box<str>, Kept>,
 }
 
-/// Both doors' books.
+/// All doors' books.
 #[derive(Debug, Default)]
 pub(in crate::simulator) struct Book {
     apns: Door,
     fcm: Door,
+    webpush: Door,
     tokens: super::TokenFigures,
     truncated: bool,
 }
@@ -124,10 +129,11 @@ pub(in crate::simulator) struct Book {
 impl Book {
     /// Enters what happened at a door.
     pub(in crate::simulator) fn enter(&mut self, provider: Provider, entry: Entry) {
-        let room = self.apns.pushes.len() + self.fcm.pushes.len() < MAX_PUSHES;
+        let room = self.kept() < MAX_PUSHES;
         let door = match provider {
             Provider::Apns => &mut self.apns,
-            Provider::Fcm | Provider::Webpush => &mut self.fcm,
+            Provider::Fcm => &mut self.fcm,
+            Provider::Webpush => &mut self.webpush,
         };
         let figures = &mut door.figures;
         match entry {
@@ -167,13 +173,18 @@ impl Book {
         }
     }
 
+    fn kept(&self) -> usize {
+        self.apns.pushes.len() + self.fcm.pushes.len() + self.webpush.pushes.len()
+    }
+
     /// The figures.
     pub(in crate::simulator) fn snapshot(&self) -> LedgerSnapshot {
         LedgerSnapshot {
             apns: self.apns.figures.clone(),
             fcm: self.fcm.figures.clone(),
+            webpush: self.webpush.figures.clone(),
             tokens: self.tokens,
-            pushes_kept: self.apns.pushes.len() + self.fcm.pushes.len(),
+            pushes_kept: self.kept(),
             truncated: self.truncated,
         }
     }
@@ -181,7 +192,7 @@ impl Book {
     /// The pushes asked for.
     pub(in crate::simulator) fn pushes(&self, query: &PushQuery) -> PushPage {
         let limit = query.limit.unwrap_or(PAGE).min(MAX_PUSHES);
-        let doors = [(Provider::Apns, &self.apns), (Provider::Fcm, &self.fcm)];
+        let doors = [(Provider::Apns, &self.apns), (Provider::Fcm, &self.fcm), (Provider::Webpush, &self.webpush)];
         let doors = doors.into_iter().filter(|(provider, _)| query.provider.is_none_or(|asked| asked == *provider));
         let mut found = doors.flat_map(|(provider, door)| door.find(provider, query));
         let pushes: Vec<_> = found.by_ref().take(limit).collect();
@@ -244,6 +255,7 @@ impl Kept {
             first_at: entry.wall,
             last_at: entry.wall,
             not_before: entry.retry_after.map(|wait| entry.at + wait),
+            message: entry.message.as_deref().map(Into::into),
         }
     }
 
@@ -275,6 +287,7 @@ impl Kept {
             last_reason: self.last_reason.as_deref().map(str::to_owned),
             first_at: self.first_at.0,
             last_at: self.last_at.0,
+            message: self.message.as_deref().map(str::to_owned),
         }
     }
 }

@@ -13,6 +13,8 @@ pub struct LedgerSnapshot {
     pub apns: DoorFigures,
     /// FCM's door, without its token endpoint.
     pub fcm: DoorFigures,
+    /// The push services' doors, together.
+    pub webpush: DoorFigures,
     /// The token endpoint.
     pub tokens: TokenFigures,
     /// Pushes whose details are kept.
@@ -22,13 +24,13 @@ pub struct LedgerSnapshot {
 }
 
 impl LedgerSnapshot {
-    /// A door's figures. There is no Web Push door.
+    /// A door's figures.
     #[must_use]
     pub fn door(&self, provider: Provider) -> Option<&DoorFigures> {
         match provider {
             Provider::Apns => Some(&self.apns),
             Provider::Fcm => Some(&self.fcm),
-            Provider::Webpush => None,
+            Provider::Webpush => Some(&self.webpush),
         }
     }
 }
@@ -107,6 +109,9 @@ pub struct PushRecord {
     pub first_at: u64,
     /// The last request's.
     pub last_at: u64,
+    /// What it said, for the first 10,000 of Web Push: these are decrypted.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub message: Option<String>,
 }
 
 /// Which pushes are asked for; what is absent restricts nothing.

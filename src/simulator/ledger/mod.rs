@@ -3,8 +3,8 @@
 //! One task owns it. Connections send it entries in batches, before they write the answers these are about; so whoever
 //! has seen an answer finds it in the next snapshot.
 //!
-//! A push is known by its id: `apns-id`, and for FCM, which has none, the message's `data` key [`FCM_ID_KEY`], else
-//! target and a hash of the body. *Duplicate* means: the same id accepted more than once.
+//! A push is known by its id: `apns-id`, and for FCM and Web Push, which have none, the message's `data` key
+//! [`FCM_ID_KEY`], else target and a hash of the body. *Duplicate* means: the same id accepted more than once.
 
 mod book;
 mod figures;

@@ -34,6 +34,16 @@ impl Session {
         self.flush(id);
     }
 
+    /// Answers a stream with a head and a first byte, and leaves it at that.
+    pub(in crate::simulator::connection) fn begin(&mut self, id: u32, block: Bytes) {
+        if !self.streams.contains_key(&id) {
+            return;
+        }
+        Frame::Headers { stream: id, end_stream: false, end_headers: true, fragment: block }.encode(&mut self.out);
+        let data = Bytes::from_static(b" ");
+        Frame::Data { stream: id, end_stream: false, data, cost: 1 }.encode(&mut self.out);
+    }
+
     pub(super) fn flush_all(&mut self) {
         let waiting = self.streams.iter().filter(|(_, stream)| !stream.unsent.is_empty());
         let waiting: Vec<u32> = waiting.map(|(id, _)| *id).collect();

@@ -13,6 +13,7 @@ fn entry(push: &str, accepted: bool, retry_after: Option<u64>, at: Instant) -> E
         status: if accepted { 200 } else { 429 },
         reason: (!accepted).then(|| "TooManyRequests".to_owned()),
         retry_after: retry_after.map(Duration::from_secs),
+        message: None,
         at,
         wall: UnixMillis(1),
     }))
