@@ -46,6 +46,7 @@ mod slots;
 mod stage;
 #[cfg(test)]
 mod tests;
+mod waiting;
 mod window;
 
 pub use doors::{DoorChange, KEPT_AFTER_REMOVAL, RouteDoor};
@@ -55,4 +56,5 @@ pub use lanes::Lanes;
 pub use settings::{LaneSettings, OnOverload};
 pub use shed::Shedding;
 pub use stage::{Dispatch, run};
+pub use waiting::{Waiting, Waits};
 pub use window::Window;

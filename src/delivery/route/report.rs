@@ -109,6 +109,13 @@ impl Route {
             None if self.gate.paused_until(now).is_some() => RouteState::Paused,
             None => RouteState::Ready,
         };
+        let until = match state {
+            RouteState::Paused => self.gate.paused_until(now),
+            RouteState::Parked | RouteState::Unavailable => {
+                Some(now + self.gate.keep_for(now)).filter(|until| *until > now)
+            }
+            RouteState::Ready | RouteState::PausedByOperator | RouteState::NoCredential => None,
+        };
         let rate = self.gate.rate();
         let pool = self.pool.status();
         let trouble = self.trouble.clone().or_else(|| halt.and_then(|halt| self.why(halt))).or(pool.last_failure);
@@ -120,6 +127,7 @@ impl Route {
         let status = RouteStatus {
             state,
             reason,
+            until,
             in_flight: self.under_way(),
             on_shelf: self.shelf.len(),
             concurrency_limit: self.gate.concurrency_limit(),
