@@ -14,10 +14,15 @@ const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; c
      base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 
 /// Path, media type, content.
-const FILES: [(&str, &str, &str); 6] = [
+const FILES: [(&str, &str, &str); 11] = [
     ("/", "text/html; charset=utf-8", include_str!("index.html")),
     ("/style.css", "text/css; charset=utf-8", include_str!("style.css")),
     ("/app.js", "text/javascript; charset=utf-8", include_str!("app.js")),
+    ("/charts.js", "text/javascript; charset=utf-8", include_str!("charts.js")),
+    ("/door.js", "text/javascript; charset=utf-8", include_str!("door.js")),
+    ("/ends.js", "text/javascript; charset=utf-8", include_str!("ends.js")),
+    ("/routes.js", "text/javascript; charset=utf-8", include_str!("routes.js")),
+    ("/text.js", "text/javascript; charset=utf-8", include_str!("text.js")),
     ("/icon.svg", "image/svg+xml", include_str!("icon.svg")),
     ("/uplot.css", "text/css; charset=utf-8", include_str!("vendor/uplot/uPlot.min.css")),
     ("/uplot.js", "text/javascript; charset=utf-8", include_str!("vendor/uplot/uPlot.iife.min.js")),
