@@ -40,6 +40,7 @@ function verdict() {
   if (!shapes.length) [mark, words] = ["wait", "No route is configured"];
   else if (troubled) [mark, words] = ["stop", `${routesOf(troubled)} can't send`];
   else if (!status.ready) [mark, words] = ["stop", "Not ready"];
+  else if (held && shapes.every((shape) => shape === "flow" || shape === "pause")) [mark, words] = ["pause", `${routesOf(held)} paused`];
   else if (held) [mark, words] = ["throttle", `${routesOf(held)} held back`];
   else if (shapes.length === 1) words = "The route flows";
   at("verdict").querySelector(".mark").dataset.state = mark;

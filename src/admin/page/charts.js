@@ -43,17 +43,17 @@ const CHARTS = [
   },
   {
     name: "Tried again", unit: perSecond,
-    series: ["retries", "put off"], colours: ["--normal", "--high"], filled: [0],
+    series: ["retries", "put off"], colours: ["--normal", "--high"], filled: [0], quiet: "None in this time.",
     all: (s) => [s.retries, s.put_off], one: (r) => [r.retries, null],
   },
   {
     name: "Refused for good", stacked: true, unit: perSecond, general: true,
-    series: ["unregistered", "rejected", "failed"], colours: ["--unregistered", "--rejected", "--failed"],
+    quiet: "None in this time.", series: ["unregistered", "rejected", "failed"], colours: ["--unregistered", "--rejected", "--failed"],
     all: (s) => [s.outcomes[1], s.outcomes[2], s.outcomes[6]],
   },
   {
     name: "Left unsent", stacked: true, unit: perSecond, general: true,
-    series: ["shed", "expired", "collapsed"], colours: ["--shed", "--expired", "--collapsed"],
+    quiet: "None in this time.", series: ["shed", "expired", "collapsed"], colours: ["--shed", "--expired", "--collapsed"],
     all: (s) => [s.outcomes[5], s.outcomes[3], s.outcomes[4]],
   },
   {
@@ -86,6 +86,11 @@ function ceiling(most) {
   return [1, 1.5, 2, 3, 4, 5, 6, 8, 10].find((step) => step * power >= most) * power;
 }
 
+// Steps of an axis whose unit is no decimal one: bytes; seconds, minutes, hours, days.
+const BYTES = Array.from({ length: 40 }, (_, n) => [2 ** (n + 10), 1.5 * 2 ** (n + 10)]).flat();
+const SECONDS = [0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 15, 20, 30, 60, 120, 180, 240, 300, 600, 900, 1200, 1800, 3600, 7200, 10800, 21600, 43200, 86400, 172800, 345600, 864000, 1728000, 3456000];
+const STEPS = new Map([[bytes, BYTES], [span, SECONDS], [millis, SECONDS.map((s) => s * 1000)]]);
+
 // Up to what the axis goes: all that is measured; a limit only if it is not far beyond.
 function top(chart, columns) {
   let most = 0;
@@ -100,7 +105,8 @@ function top(chart, columns) {
     }
   });
   if (limit != null && limit <= most * 3) most = Math.max(most, limit);
-  return ceiling(most * 1.06);
+  const wanted = most * 1.06;
+  return (most > 0 && STEPS.get(chart.unit)?.find((step) => step >= wanted)) || ceiling(wanted);
 }
 
 function columnsOf(chart) {
@@ -157,7 +163,7 @@ class Chart {
     const { chart } = this;
     const line = (nth) => ({
       label: chart.series[nth],
-      stroke: () => palette[chart.colours[nth]],
+      stroke: () => (this.nothing?.[nth] ? "transparent" : palette[chart.colours[nth]]),
       width: nth === chart.limit ? 1.25 : 1.75,
       dash: nth === chart.limit ? [5, 4] : undefined,
       fill: chart.stacked || chart.filled?.includes(nth) ? () => faint(palette[chart.colours[nth]], chart.stacked ? 0.28 : 0.13) : undefined,
@@ -176,7 +182,7 @@ class Chart {
       },
       axes: [
         { ...axis, grid: { show: false }, space: 70, size: 26, values: (_, at) => at.map((t) => clock(t * 1000, range <= 120 && t % 60 !== 0)) },
-        { ...axis, grid: { stroke: () => palette["--line"], width: 1 }, space: 36, size: (_, values) => 14 + 6.2 * Math.max(3, ...(values ?? []).map((v) => v?.length ?? 0)), gap: 6, values: (_, at) => at.map((v) => chart.unit(v).replace("/s", "")) },
+        { ...axis, grid: { stroke: () => palette["--line"], width: 1 }, space: 36, incrs: STEPS.get(chart.unit), size: (_, values) => 14 + 6.2 * Math.max(3, ...(values ?? []).map((v) => v?.length ?? 0)), gap: 6, values: (_, at) => at.map((v) => chart.unit(v).replace("/s", "")) },
       ],
       series: [{}, ...chart.series.map((_, nth) => line(nth))],
       bands: chart.stacked ? LANES.slice(1).map((_, nth) => ({ series: [nth + 1, nth + 2] })) : undefined,
@@ -191,6 +197,7 @@ class Chart {
 
   draw() {
     this.columns = columnsOf(this.chart);
+    this.nothing = this.columns.slice(1).map((column) => column.every((value) => !value));
     this.drawn = this.chart.stacked ? stacked(this.columns) : this.columns;
     if (!this.uplot) {
       this.uplot = new uPlot(this.options(), this.drawn, this.plot);
@@ -214,7 +221,9 @@ class Chart {
     });
     const under = this.cursor != null && columns[0][at] ? clock(columns[0][at] * 1000) : "";
     put(this.when, under || (scope && chart.general ? "all routes" : ""));
-    this.empty.hidden = columns.slice(1).some((column, nth) => nth !== chart.limit && column.some((v) => v != null));
+    const quiet = chart.quiet && last >= 0 && this.nothing.every(Boolean);
+    put(this.empty, quiet ? chart.quiet : "Nothing yet.");
+    this.empty.hidden = !quiet && columns.slice(1).some((column, nth) => nth !== chart.limit && column.some((v) => v != null));
   }
 }
 

@@ -13,7 +13,7 @@ function ask(again) {
     asked = new Promise((resolve) => {
       dialog.querySelector("form").onsubmit = (event) => {
         event.preventDefault();
-        const input = dialog.querySelector("input");
+        const input = dialog.querySelector("input[type=password]");
         token = input.value.trim();
         if (!token) return;
         sessionStorage.setItem("token", token);
