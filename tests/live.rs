@@ -6,6 +6,7 @@
 mod support;
 
 #[path = "cli/command.rs"]
+#[expect(dead_code, reason = "these tests use a part of it")]
 mod command;
 
 #[path = "live/events.rs"]

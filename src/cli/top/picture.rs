@@ -62,7 +62,7 @@ fn sums(shown: &Shown, status: &Status, second: &Second, frame: Frame) -> Vec<Li
     };
     let wide = frame.width.saturating_sub(36).min(shown.past.len());
     let past: Vec<f64> = shown.past.range(shown.past.len() - wide..).copied().collect();
-    let rate = format!("{:>9}", format!("{}/s", count(delivered)));
+    let rate = format!("{:<9}", format!("{}/s", count(delivered)));
     vec![
         of("delivered", &rate, "  ").paint(Paint::Good, &spark(&past)),
         of(
