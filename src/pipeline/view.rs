@@ -283,8 +283,8 @@ fn says(status: &RouteStatus, orders: &RouteOrders) -> &'static str {
         RouteState::Paused => "throttled by the provider",
         RouteState::PausedByOperator => "paused by an operator",
         RouteState::NoCredential => "waiting for its credential",
-        RouteState::Parked => "parked, tried now and then",
-        RouteState::Unavailable => "provider down, tried now and then",
+        RouteState::Parked => "parked: its jobs are kept",
+        RouteState::Unavailable => "provider down: its pushes wait",
     }
 }
 

@@ -16,7 +16,7 @@ function figures(second) {
   const ended = sum(second.outcomes);
   put(at("n-delivered"), ended > delivered + 0.5 ? `${count(ended - delivered)}/s ended otherwise` : "nothing ended otherwise");
   put(at("f-waiting"), count(sum(second.waiting)));
-  put(at("n-waiting"), second.queued == null ? "in memory" : `in memory; ${count(second.queued)} jobs on disk`);
+  put(at("n-waiting"), second.queued == null ? "in memory" : `and ${count(second.queued)} jobs on disk`);
   const oldest = Math.max(...second.oldest_s);
   put(at("f-oldest"), span(oldest));
   put(at("n-oldest"), oldest > 0 ? `in ${["high", "normal", "low"][second.oldest_s.indexOf(oldest)]}` : "nobody waits");
@@ -42,7 +42,7 @@ function verdict() {
   else if (!status.ready) [mark, words] = ["stop", "Not ready"];
   else if (held && shapes.every((shape) => shape === "flow" || shape === "pause")) [mark, words] = ["pause", `${routesOf(held)} paused`];
   else if (held) [mark, words] = ["throttle", `${routesOf(held)} held back`];
-  else if (shapes.length === 1) words = "The route flows";
+  else if (shapes.length < 3) words = shapes.length === 1 ? "The route flows" : "Both routes flow";
   at("verdict").querySelector(".mark").dataset.state = mark;
   put(at("verdict").querySelector(".words"), words);
   const second = charts.latest();
@@ -59,7 +59,8 @@ function reasons() {
 
 function scopes() {
   const select = at("scope");
-  const names = ["", ...status.routes.map(routes.nameOf)];
+  const measured = charts.latest()?.routes;
+  const names = ["", ...status.routes.map(routes.nameOf).filter((name) => !measured || measured[name])];
   if ([...select.options].map((option) => option.value).join() === names.join()) return;
   const chosen = names.includes(select.value) ? select.value : "";
   select.replaceChildren(...names.map((name) => make("option", { value: name, textContent: name || "all routes" })));
@@ -119,4 +120,4 @@ for (const button of document.querySelectorAll("[data-span]")) {
 for (const button of document.querySelectorAll("[data-close]")) {
   button.onclick = () => button.closest("dialog").close();
 }
-follow("/v1/stream", (name, data) => on[name]?.(data), state);
+follow("v1/stream", (name, data) => on[name]?.(data), state);

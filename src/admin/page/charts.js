@@ -173,7 +173,7 @@ class Chart {
     const axis = { stroke: () => palette["--muted"], font: "11px system-ui, sans-serif", ticks: { show: false } };
     return {
       width: Math.max(this.plot.clientWidth, 120), height: HEIGHT, pxAlign: 1,
-      padding: [8, 12, 0, 0],
+      padding: [8, 22, 0, 0],
       legend: { show: false },
       cursor: { sync: { key: "tide" }, y: false, drag: { x: false, y: false }, points: { size: 7, width: 1.5 } },
       scales: {
@@ -192,7 +192,9 @@ class Chart {
 
   window() {
     const now = seconds.length ? seconds[seconds.length - 1].at / 1000 : Date.now() / 1000;
-    return [now - range, now];
+    // While it is young, what there is fills the picture.
+    const first = seconds.length ? seconds[0].at / 1000 : now;
+    return [Math.max(now - range, Math.min(first, now - 30)), now];
   }
 
   draw() {

@@ -16,7 +16,7 @@ const dialog = document.getElementById("replay");
 export function show(status) {
   const total = KINDS.reduce((sum, kind) => sum + status.outcomes[kind], 0);
   put(document.getElementById("since"), total ? `${count(total)} pushes since ${clock(status.started_at, false)}` : "since the start");
-  if (!total) return;
+  if (!total) return outcomes.replaceChildren(make("p", { className: "empty", textContent: "No push has ended yet. Jobs come by POST /v1/jobs, or from the broker." }));
   const list = make("ul", { className: "ends" });
   for (const kind of KINDS) {
     const n = status.outcomes[kind];
@@ -51,7 +51,7 @@ export async function look(status) {
   if (now === known || asking || Date.now() - asked < 3000) return;
   asking = true;
   try {
-    showDead(await send("GET", "/v1/dead"));
+    showDead(await send("GET", "v1/dead"));
     known = now;
   } catch (error) {
     dead.replaceChildren(make("p", { className: "empty", textContent: error.message }));
@@ -98,7 +98,7 @@ function ask(letters) {
     const body = { reason: letters.reason, rate: form.rate.value.trim() };
     if (letters.app) body.app = letters.app;
     try {
-      const { replayed, rate } = await send("POST", "/v1/dead/replay", body);
+      const { replayed, rate } = await send("POST", "v1/dead/replay", body);
       dialog.close();
       toast(`${count(replayed)} dead letters go once more, at ${rate}.`);
       known = null;

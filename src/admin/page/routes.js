@@ -8,6 +8,8 @@ const place = document.getElementById("routes");
 const dialog = document.getElementById("limits");
 const rows = new Map();
 const SURE = 4000;
+const MANY = 8;
+const ORDER = { stop: -2, down: -2, throttle: -1, pause: -1 };
 
 const SHAPES = { ready: "flow", paused: "throttle", paused_by_operator: "pause", no_credential: "wait", parked: "stop", unavailable: "down" };
 
@@ -24,7 +26,7 @@ function says(route, second) {
 }
 
 function until(route) {
-  if (!route.until) return "";
+  if (!route.until) return ["parked", "unavailable"].includes(route.state) ? "being tried now" : "";
   const at = Date.parse(route.until);
   const left = Math.ceil((at - Date.now()) / 1000);
   const what = route.state === "paused" ? "until" : "next try at";
@@ -80,7 +82,7 @@ class Row {
     put(this.says, says(route, second));
     put(this.until, until(route));
     put(this.why, route.reason && route.reason !== "paused by the operator" ? route.reason : "");
-    put(this.delivered, second ? count(second.delivered) + "/s" : "–");
+    put(this.delivered, count(second ? second.delivered : this.measure(route)) + "/s");
     put(this.rate, rate(route));
     put(this.flight, `${count(route.in_flight)} of ${count(Math.min(route.concurrency_limit, route.limits.concurrency.max))}`);
     const waiting = route.waiting.reduce((sum, lane) => sum + lane.pushes, 0);
@@ -93,10 +95,19 @@ class Row {
     if (!this.sure) this.label();
   }
 
+  // Of the first routes by name a second has numbers; of the others it is measured here.
+  measure(route) {
+    const [now, delivered] = [Date.now(), route.outcomes.delivered];
+    const before = this.before;
+    if (!before || now - before.now > 900) this.before = { now, delivered, rate: before ? ((delivered - before.delivered) * 1000) / (now - before.now) : null };
+    return this.before.rate;
+  }
+
   draw() {
     const values = recent(this.name);
+    const step = 100 / Math.max(values.length - 1, 19);
     const most = Math.max(1, ...values);
-    const points = values.map((value, nth) => `${(100 - (values.length - 1 - nth) * (100 / 59)).toFixed(1)},${(22 - (value / most) * 19).toFixed(1)}`);
+    const points = values.map((value, nth) => `${(100 - (values.length - 1 - nth) * step).toFixed(1)},${(22 - (value / most) * 19).toFixed(1)}`);
     this.line.setAttribute("points", points.join(" "));
     const left = points[0]?.split(",")[0] ?? "0";
     this.area.setAttribute("points", points.length ? `${left},24 ${points.join(" ")} 100,24` : "");
@@ -137,7 +148,7 @@ function rate(route) {
 }
 
 async function change(route, what) {
-  const path = `/v1/routes/${encodeURIComponent(route.app)}/${route.provider}`;
+  const path = `v1/routes/${encodeURIComponent(route.app)}/${route.provider}`;
   return send("PATCH", path, what);
 }
 
@@ -188,7 +199,9 @@ export function show(routes) {
       rows.delete(name);
     }
   }
-  place.querySelector(".empty").hidden = routes.length > 0;
+  const empty = place.querySelector(".empty");
+  empty.hidden = routes.length > 0;
+  put(empty, "No route is configured. Add an app to the configuration, as [apps.chat.fcm].");
   if (routes.length && !place.querySelector(".head")) {
     const heads = ["Route", "State", "Delivered", "Rate limit", "In flight", "Waiting", "Retries", ""];
     const head = make("div", { className: "row head", role: "row" }, ...heads.map((text) => make("div", { className: "cell", role: "columnheader", textContent: text })));
@@ -202,6 +215,9 @@ export function show(routes) {
       rows.set(name, row);
       place.append(row.element);
     }
-    rows.get(name).show(route);
+    const row = rows.get(name);
+    row.show(route);
+    // Among many, those that need somebody come first.
+    row.element.style.order = routes.length > MANY ? ORDER[shapeOf(route)] ?? 0 : 0;
   }
 }

@@ -102,7 +102,12 @@ fn routes(status: &Status, second: &Second) -> Vec<Line> {
         );
         let paint = paint(route);
         let until = route.until.as_deref().and_then(|until| until.get(11..19));
-        let until = until.map(|until| format!(", until {until} UTC")).unwrap_or_default();
+        let until = match until {
+            Some(until) if paint == Paint::Bad => format!(", next try at {until} UTC"),
+            Some(until) => format!(", until {until} UTC"),
+            None if paint == Paint::Bad => ", being tried now".to_owned(),
+            None => String::new(),
+        };
         lines.push(
             Line::default()
                 .paint(Paint::Bold, &format!(" {:<widest$}", route.name()))
