@@ -185,7 +185,7 @@ mod tests {
         let counts =
             [count(OutcomeKind::Rejected, "BadDeviceToken", 3), count(OutcomeKind::Failed, "BadDeviceToken", 1)];
         assert_eq!(tally.reasons(), counts);
-        (0..1_000).for_each(|nth| tally.because(OutcomeKind::Rejected, &format!("{}é{nth}", "x".repeat(61))));
+        (0..1_000).for_each(|nth| tally.because(OutcomeKind::Rejected, &format!("{}é{nth}", "x".repeat(63))));
         assert_eq!(tally.reasons().len(), 3, "cut at a character's end, they are all one");
         (0..1_000).for_each(|nth| tally.because(OutcomeKind::Expired, &format!("r{nth}")));
         let all = tally.reasons();

@@ -8,7 +8,7 @@ use tempfile::tempdir;
 
 use super::command::{Ran, Running, run, tidegate};
 
-const COMMANDS: [&str; 7] = ["dead", "serve", "demo", "enqueue", "simulate", "check", "schema"];
+const COMMANDS: [&str; 9] = ["top", "tap", "dead", "serve", "demo", "enqueue", "simulate", "check", "schema"];
 
 fn check(text: &str) -> Ran {
     let folder = tempdir().unwrap();

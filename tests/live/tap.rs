@@ -1,6 +1,10 @@
 //! `GET /v1/tap`.
 
+use std::time::Duration;
+
 use tidegate::simulator::{DeadTokens, SimulatorSettings};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpSocket;
 
 use super::events::{Events, ask};
 use super::support::world::{Served, Station, job, jobs};
@@ -91,4 +95,65 @@ async fn a_filter_that_is_none_is_refused_with_the_remedy() {
         assert_eq!(problem["field"], field, "{problem}");
         assert!(problem["detail"].as_str().unwrap().contains(remedy), "{problem}");
     }
+}
+
+/// Reads a little now and then, so that it is slow but not dead: the door closes on who reads nothing.
+#[tokio::test(flavor = "multi_thread")]
+async fn who_listens_too_slowly_is_told_exactly_how_many_went_by() {
+    const PUSHES: usize = 40_000;
+    let station = Station::start(SimulatorSettings::default());
+    let served = Served::start(&station.config("", "", "")).await;
+    let socket = TcpSocket::new_v4().unwrap();
+    socket.set_recv_buffer_size(4 << 10).unwrap();
+    let mut slow = socket.connect(served.address().parse().unwrap()).await.unwrap();
+    let request = format!("GET /v1/tap HTTP/1.1\r\nhost: {}\r\n\r\n", served.address());
+    slow.write_all(request.as_bytes()).await.unwrap();
+    let mut text = Vec::new();
+    while !String::from_utf8_lossy(&text).contains(": listening") {
+        slow.read_buf(&mut text).await.unwrap();
+    }
+
+    for first in (0..PUSHES).step_by(4_000) {
+        assert_eq!(served.post(jobs(first + 4_000).skip(first)).await.0, 202);
+    }
+    let all = PUSHES as u64;
+    let ended = async {
+        while served.status().await["outcomes"]["delivered"] != all {
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+    };
+    tokio::pin!(ended);
+    loop {
+        tokio::select! {
+            () = &mut ended => break,
+            () = tokio::time::sleep(Duration::from_millis(50)) => {
+                let mut little = [0; 1 << 10];
+                let read = slow.read(&mut little).await.unwrap();
+                assert!(read > 0, "it is not closed on");
+                text.extend_from_slice(&little[..read]);
+            }
+        }
+    }
+    // What was lost at the end is told with the next.
+    assert_eq!(served.post([job(PUSHES, true)]).await.0, 202);
+    let give_up = tokio::time::Instant::now() + Duration::from_secs(60);
+    let (heard, lost) = loop {
+        // It is counted when nothing comes for a moment.
+        let read = tokio::time::timeout(Duration::from_millis(300), slow.read_buf(&mut text)).await;
+        assert!(!matches!(read, Ok(Ok(0) | Err(_))), "the stream goes on");
+        let (heard, lost) = if read.is_err() { told(&text) } else { (0, 0) };
+        if heard + lost == all + 1 {
+            break (heard, lost);
+        }
+        assert!(tokio::time::Instant::now() < give_up, "{heard} heard and {lost} lost are not all");
+    };
+    assert!(heard > 0 && lost > 0, "{heard} heard, {lost} lost");
+}
+
+/// Outcomes heard, and told to be lost, in what was read. (Chunks' lengths stand between the lines.)
+fn told(text: &[u8]) -> (u64, u64) {
+    let text = String::from_utf8_lossy(text);
+    let lost =
+        text.split("data: {\"outcomes\":").skip(1).filter_map(|rest| rest.split('}').next()?.parse::<u64>().ok());
+    (text.matches("\"outcome\":\"").count() as u64, lost.sum())
 }

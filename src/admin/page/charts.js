@@ -67,6 +67,7 @@ let seconds = [];
 let scope = "";
 let range = 120;
 let memoryLimit = null;
+let ahead = 0;
 const shown = [];
 
 let palette = {};
@@ -256,6 +257,7 @@ export function past(history) {
 export function add(second) {
   const last = seconds[seconds.length - 1];
   if (last && second.at <= last.at) return;
+  ahead = second.at - Date.now();
   seconds.push(second);
   if (seconds.length > KEPT) seconds.shift();
   draw();
@@ -274,6 +276,9 @@ export function setSpan(to) {
   range = to;
   draw();
 }
+
+// The time at the instance, whose clock may be another.
+export const now = () => Date.now() + ahead;
 
 export const latest = () => seconds[seconds.length - 1];
 

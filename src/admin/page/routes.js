@@ -1,6 +1,6 @@
 // The table of routes: what each does, why not, until when; and a hand on it.
 
-import { latest, recent } from "./charts.js";
+import { latest, now, recent } from "./charts.js";
 import { send } from "./door.js";
 import { clock, count, make, put, shape, span } from "./text.js";
 
@@ -28,7 +28,7 @@ function says(route, second) {
 function until(route) {
   if (!route.until) return ["parked", "unavailable"].includes(route.state) ? "being tried now" : "";
   const at = Date.parse(route.until);
-  const left = Math.ceil((at - Date.now()) / 1000);
+  const left = Math.ceil((at - now()) / 1000);
   const what = route.state === "paused" ? "until" : "next try at";
   return left > 0 ? `${what} ${clock(at)}, in ${span(left)}` : "";
 }
