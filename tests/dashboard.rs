@@ -172,7 +172,7 @@ async fn in_a_burst_it_shows_what_goes_on_and_has_a_hand_on_it() {
     // The browser remarks that the limit that is none was refused; there is nothing else in the console.
     let complaints = browser.complaints().await;
     assert!(complaints.len() == 1 && complaints[0].contains("400"), "{complaints:?}");
-    let requests = browser.requests().await;
+    let requests = browser.requests(&url).await;
     assert!(requests.iter().any(|request| request.ends_with("/v1/stream")), "{requests:?}");
     let foreign: Vec<_> = requests.iter().filter(|request| !request.starts_with(&url)).collect();
     assert!(foreign.is_empty(), "nothing foreign is asked for: {foreign:?}");

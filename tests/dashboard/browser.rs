@@ -134,13 +134,14 @@ impl Browser {
         bad.map(|entry| entry["message"].as_str().unwrap_or_default().to_owned()).collect()
     }
 
-    /// The addresses of all requests since the last time.
-    pub(crate) async fn requests(&self) -> Vec<String> {
+    /// The addresses of all requests that the page at `url` made since the last time; the browser's own pages make others.
+    pub(crate) async fn requests(&self, url: &str) -> Vec<String> {
         let log = self.ask(Method::POST, "/se/log", json!({"type": "performance"})).await;
         let entries = log.as_array().expect("a list").iter();
         let events = entries.filter_map(|entry| serde_json::from_str::<Value>(entry["message"].as_str()?).ok());
         let sent = events.filter(|event| event["message"]["method"] == "Network.requestWillBeSent");
-        sent.filter_map(|event| event["message"]["params"]["request"]["url"].as_str().map(str::to_owned)).collect()
+        let ours = sent.map(|event| event["message"]["params"].clone()).filter(|sent| sent["documentURL"] == url);
+        ours.filter_map(|sent| sent["request"]["url"].as_str().map(str::to_owned)).collect()
     }
 
     /// Ends it.
