@@ -2,8 +2,6 @@
 //! within a second, nothing is complained of, nothing foreign is asked for, and it fits on a phone. Pictures are left in
 //! target/screens/.
 
-#![expect(clippy::unwrap_used, reason = "a test that can't go on shall fail")]
-
 mod support;
 
 #[path = "dashboard/browser.rs"]

@@ -216,6 +216,20 @@ impl View {
         self.spool.as_ref().map(|spool| spool.borrow().store.queued)
     }
 
+    /// Jobs that are asked of the sources now, and jobs that they have handed over and that are not settled yet.
+    #[must_use]
+    pub fn appetite(&self) -> (usize, usize) {
+        let mut sums = (0, 0);
+        let mut add = |demand: usize, unsettled: usize| sums = (sums.0 + demand, sums.1 + unsettled);
+        if let Some(spool) = &self.spool {
+            spool.borrow().lanes.iter().for_each(|lane| add(lane.demand, lane.unsettled));
+        }
+        if let Some(amqp) = &self.amqp {
+            amqp.borrow().queues.iter().for_each(|queue| add(queue.demand, queue.unsettled));
+        }
+        sums
+    }
+
     /// Whether jobs come from a broker, too.
     #[must_use]
     pub const fn has_broker(&self) -> bool {

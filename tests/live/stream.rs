@@ -46,6 +46,8 @@ async fn who_comes_is_greeted_with_the_past_and_sees_a_burst_go_by() {
             assert!(second["latency_ms"][0][2].as_f64().unwrap() > 0.0, "{second}");
         }
     }
+    let second = early.next_of("second").await;
+    assert!(second["demand"].as_u64().unwrap() > 0, "what is asked of the spool is told: {second}");
     assert!(waited, "what waits, and how long, is seen by lane");
 
     let mut late = Events::open(served.address(), PATH).await;

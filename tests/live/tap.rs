@@ -74,7 +74,7 @@ async fn each_hears_what_was_asked_for_and_no_token() {
 /// The same target once more, under another id.
 fn again(heard: &serde_json::Value) -> Option<(String, bytes::Bytes)> {
     let nth: usize = heard["job"].as_str().unwrap().trim_start_matches("job-").parse().unwrap();
-    let (id, body) = job(nth, nth % 2 == 0);
+    let (id, body) = job(nth, nth.is_multiple_of(2));
     let body = String::from_utf8(body.into()).unwrap().replacen(&format!("\"id\":\"{id}\""), "\"id\":\"again\"", 1);
     Some(("again".to_owned(), body.into()))
 }

@@ -40,6 +40,10 @@ pub(super) struct Second {
     /// Absent if any route has none.
     rate_limit: Option<f64>,
     connections: u64,
+    /// Jobs asked of the sources.
+    demand: usize,
+    /// Jobs in hand.
+    unsettled: usize,
     /// In the spool; absent without one.
     queued: Option<u64>,
     held_bytes: usize,
@@ -107,6 +111,7 @@ impl Meter {
         let recent = Lane::ALL.map(|lane| latency[lane.index()].since(&self.latency[lane.index()]));
         self.latency = latency;
         let all = recent.iter().fold(LatencyCounts::default(), |all, lane| all.and(lane));
+        let (demand, unsettled) = view.appetite();
         let mut second = Second {
             at: UnixMillis::now().0,
             delivered: Lane::ALL.map(|lane| {
@@ -124,6 +129,8 @@ impl Meter {
             concurrency_limit: 0,
             rate_limit: Some(0.0),
             connections: 0,
+            demand,
+            unsettled,
             queued: view.queued(),
             held_bytes: view.memory.bytes(),
             resident_bytes: resident_bytes(),
@@ -171,10 +178,8 @@ impl Second {
         self.concurrency_limit += u64::from(route.concurrency_limit);
         self.rate_limit = self.rate_limit.zip(route.rate_limit).map(|(sum, rate)| sum + rate);
         self.connections += connections as u64;
-        for lane in 0..3 {
-            self.waiting[lane] += route.waiting[lane];
-            self.oldest_s[lane] = self.oldest_s[lane].max(ages[lane]);
-        }
+        self.waiting.iter_mut().zip(route.waiting).for_each(|(sum, pushes)| *sum += pushes);
+        self.oldest_s.iter_mut().zip(ages).for_each(|(oldest, age)| *oldest = oldest.max(age));
     }
 }
 

@@ -105,6 +105,8 @@ function state(now, why, next) {
   if (lost) {
     put(at("lost"), `${why} ${status ? "What you see is as it was. " : ""}${next}`);
     document.title = "Connection lost · Tidegate";
+    at("verdict").querySelector(".mark").dataset.state = "wait";
+    put(at("verdict").querySelector(".words"), "Out of touch");
   }
 }
 

@@ -37,9 +37,14 @@ const CHARTS = [
     all: (s) => [s.attempts, s.rate_limit], one: (r) => [r.attempts, r.rate_limit],
   },
   {
-    name: "Latency, acceptance to delivery", wide: true, unit: millis, general: true,
+    name: "Latency, acceptance to delivery", unit: millis, general: true,
     series: ["p50", "p90", "p99"], colours: ["--p50", "--p90", "--p99"],
     all: (s) => s.latency_ms[0] ?? [null, null, null],
+  },
+  {
+    name: "Demand, in jobs", unit: count, general: true,
+    series: ["asked for", "in hand"], colours: ["--normal", "--accent"],
+    all: (s) => [s.demand, s.unsettled],
   },
   {
     name: "Tried again", unit: perSecond,

@@ -45,7 +45,7 @@ export async function send(method, path, body) {
   const answer = await request(path, options);
   const json = await answer.json().catch(() => null);
   if (answer.ok) return json;
-  throw new Error(json?.title ? `${json.title}. ${json.detail ?? ""}` : `The door answers ${answer.status}.`);
+  throw new Error(json?.title ? [json.title, json.detail].filter(Boolean).join("; ") + "." : `The door answers ${answer.status}.`);
 }
 
 const SILENCE = 6000;
