@@ -9,6 +9,7 @@ const dialog = document.getElementById("limits");
 const rows = new Map();
 const SURE = 4000;
 const MANY = 8;
+const FOLDED = 6;
 const ORDER = { stop: -2, down: -2, throttle: -1, pause: -1 };
 
 const SHAPES = { ready: "flow", paused: "throttle", paused_by_operator: "pause", no_credential: "wait", parked: "stop", unavailable: "down" };
@@ -191,6 +192,21 @@ export function toast(text, bad = false) {
   gone = setTimeout(() => (toast.hidden = true), 6000);
 }
 
+// Of very many, the healthy ones are folded away but for the first few, until somebody wants to see them.
+const more = make("button", { type: "button", className: "more" });
+let folded = true;
+more.onclick = () => {
+  folded = !folded;
+  fold();
+};
+
+function fold() {
+  const many = rows.size > MANY + 4;
+  place.classList.toggle("folded", many && folded);
+  more.hidden = !many;
+  put(more, folded ? `All ${rows.size} routes` : "Fewer");
+}
+
 export function show(routes) {
   const names = new Set(routes.map(nameOf));
   for (const [name, row] of rows) {
@@ -208,6 +224,7 @@ export function show(routes) {
     place.setAttribute("role", "table");
     place.append(head);
   }
+  let healthy = 0;
   for (const route of routes) {
     const name = nameOf(route);
     if (!rows.has(name)) {
@@ -218,6 +235,9 @@ export function show(routes) {
     const row = rows.get(name);
     row.show(route);
     // Among many, those that need somebody come first.
+    row.element.classList.toggle("calm", shapeOf(route) === "flow" && ++healthy > FOLDED);
     row.element.style.order = routes.length > MANY ? ORDER[shapeOf(route)] ?? 0 : 0;
   }
+  place.append(more);
+  fold();
 }
