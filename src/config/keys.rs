@@ -134,7 +134,7 @@ static SPOOL: Table = Table {
             "max_deliveries",
             Kind::Whole { min: 1, max: 10_000 },
             whole(100),
-            "A job that was in hand this often when the process died is a dead letter (poison).",
+            "A job that was in hand more often than this when the process died is a dead letter (poison).",
         ),
     ]],
     always: false,

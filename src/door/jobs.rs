@@ -13,8 +13,6 @@ use serde_json::json;
 use tokio::sync::watch;
 
 use super::body::{self, Held, Memory, Pace, Whole};
-use super::guard::Token;
-use super::listener::Peer;
 use super::problem::quoted;
 use super::rate::{Client, Rate};
 use super::split::{Shape, split};
@@ -31,8 +29,8 @@ const ROOM: Duration = Duration::from_secs(5);
 const DISK: Duration = Duration::from_secs(30);
 /// When another process may listen here: after a drain.
 const RESTART: Duration = Duration::from_secs(10);
-/// Jobs that are decoded before other tasks have a turn: a millisecond or so.
-const TURN: usize = 128;
+/// Bytes of a body that are read where they came, in a millisecond or so; more are on a thread that may take its time.
+const QUICK: usize = 128 << 10;
 
 /// What the door for jobs needs.
 pub struct Jobs {
@@ -74,22 +72,22 @@ async fn enqueue(State(desk): State<Arc<Desk>>, request: Request) -> Response {
 }
 
 impl Desk {
-    async fn enqueue(&self, request: Request) -> Result<Response, Problem> {
+    async fn enqueue(self: Arc<Self>, request: Request) -> Result<Response, Problem> {
         let (head, body) = request.into_parts();
         origin::check(&head.headers, self.jobs.listen, self.jobs.tokens)?;
-        self.check_rate(&head.extensions)?;
+        let client = Client::of(&head.extensions);
+        self.check_rate(client)?;
         let shape = Shape::of(&head.headers)?;
         let deadline = deadline(&head.headers)?;
         let pace = Pace { whole: self.jobs.limits.body_timeout, pause: self.jobs.limits.body_pause };
-        let Whole { bytes, held } = body::read(&head.headers, body, &self.memory, pace).await?;
-        let parts = split(shape, &bytes)?;
-        let mut jobs = Vec::with_capacity(parts.len());
-        for (index, part) in parts.into_iter().enumerate() {
-            if index % TURN == TURN - 1 {
-                tokio::task::yield_now().await;
-            }
-            jobs.push(self.admit(index, part, deadline)?);
-        }
+        let Whole { bytes, held } = body::read(&head.headers, body, &self.memory.of(client), pace).await?;
+        let jobs = if bytes.len() <= QUICK {
+            self.admit_all(shape, &bytes, deadline)?
+        } else {
+            let desk = Arc::clone(&self);
+            let admitted = tokio::task::spawn_blocking(move || desk.admit_all(shape, &bytes, deadline)).await;
+            admitted.unwrap_or_else(|panic| std::panic::resume_unwind(panic.into_panic()))?
+        };
         let ids: Vec<Box<str>> = jobs.iter().map(|job| job.id.clone()).collect();
         let put = self.queue(jobs, held).await.map_err(refusal)?;
         Ok(accepted(&ids, &put))
@@ -110,14 +108,17 @@ impl Desk {
         task.await.unwrap_or(Err(Refused::Closed))
     }
 
-    fn check_rate(&self, extensions: &axum::http::Extensions) -> Result<(), Problem> {
-        let client = extensions.get::<Token>().map(|token| Client::Token(*token));
-        let client = client.or_else(|| extensions.get::<Peer>().map(|peer| Client::Peer(*peer)));
-        let (Some(rate), Some(client)) = (&self.rate, client) else { return Ok(()) };
+    fn check_rate(&self, client: Client) -> Result<(), Problem> {
+        let Some(rate) = &self.rate else { return Ok(()) };
         rate.check(client).map_err(|wait| {
             let title = "more requests than http.rate allows; put several jobs into one";
             Problem::later(StatusCode::TOO_MANY_REQUESTS, title, wait)
         })
+    }
+
+    fn admit_all(&self, shape: Shape, body: &Bytes, deadline: Option<UnixMillis>) -> Result<Vec<NewJob>, Problem> {
+        let parts = split(shape, body)?.into_iter().enumerate();
+        parts.map(|(index, part)| self.admit(index, part, deadline)).collect()
     }
 
     /// Reads one job and finds its strand.
@@ -205,6 +206,10 @@ fn accepted(ids: &[Box<str>], put: &Put) -> Response {
 
 fn refusal(refused: Refused) -> Problem {
     let (status, after) = match refused {
+        Refused::TooLarge { .. } => {
+            let remedy = "send them in several requests, or raise source.spool.max_bytes";
+            return Problem::new(StatusCode::PAYLOAD_TOO_LARGE, refused.to_string(), remedy);
+        }
         Refused::Full { .. } => (StatusCode::TOO_MANY_REQUESTS, ROOM),
         Refused::DiskFull { .. } => (StatusCode::INSUFFICIENT_STORAGE, DISK),
         Refused::Broken(_) => (StatusCode::SERVICE_UNAVAILABLE, ROOM),

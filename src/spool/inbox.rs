@@ -74,9 +74,11 @@ impl Inbox {
 
     pub(super) fn settle(&self, keys: Vec<Key>) {
         let mut waiting = self.lock();
-        waiting.settled.extend(keys);
-        waiting.settled_since.get_or_insert_with(Instant::now);
-        self.ring.notify_one();
+        if !waiting.shut {
+            waiting.settled.extend(keys);
+            waiting.settled_since.get_or_insert_with(Instant::now);
+            self.ring.notify_one();
+        }
     }
 
     pub(super) fn end(&self, end: End) {

@@ -29,8 +29,8 @@
 //! - *Bounded.* Puts are refused beyond `max_bytes` and below `min_free`. Retries and dead letters are not: they replace what
 //!   is there, so they pass the bound by what is in hand, once over, until it is settled. The log (`-wal`) counts as used
 //!   and is kept to 16 MiB or an eighth of `max_bytes`, but for one large transaction (32 MiB and a put).
-//! - *Never stuck.* What the store does not take is tried again: puts are refused meanwhile, all else is owed in memory,
-//!   where it is bounded by what is in hand.
+//! - *Never stuck.* What the store does not take is tried again: puts are refused meanwhile, all else is owed in memory.
+//!   The source reads nothing more as long as that lasts, so what is owed is bounded by what was in hand when it began.
 //!
 //! # What a crash leaves
 //!
@@ -158,6 +158,13 @@ pub enum Refused {
         /// The bound.
         max: u64,
     },
+    /// They are more than the spool may ever hold.
+    TooLarge {
+        /// Bytes they would take.
+        bytes: u64,
+        /// The bound.
+        max: u64,
+    },
     /// The disk has less than `min_free` left, or said that it is full.
     DiskFull {
         /// Bytes that the file system has left.
@@ -175,6 +182,9 @@ impl std::fmt::Display for Refused {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Self::Full { used, max } => write!(f, "the spool is full: it holds {used} of {max} bytes"),
+            Self::TooLarge { bytes, max } => {
+                write!(f, "the request's jobs take {bytes} bytes, and the spool may hold no more than {max}")
+            }
             Self::DiskFull { free, floor } => {
                 write!(f, "the spool's disk is nearly full: {free} bytes are free, {floor} are to be left")
             }
@@ -262,6 +272,8 @@ pub struct Dead {
     pub of: Key,
     /// Which of its targets, ascending; empty: the job as it came.
     pub targets: Vec<u16>,
+    /// Attempts made for each of them; of a job as it came, those it came with are kept.
+    pub attempts: u8,
     /// Why, for machines.
     pub reason: Reason,
     /// Why, for people.

@@ -49,6 +49,9 @@ impl Space {
 
     /// Why so many bytes more are not taken in.
     pub(super) const fn refusal(&self, bytes: u64) -> Option<Refused> {
+        if bytes > self.max {
+            return Some(Refused::TooLarge { bytes, max: self.max });
+        }
         if self.free.saturating_sub(bytes) < self.floor {
             return Some(Refused::DiskFull { free: self.free, floor: self.floor });
         }

@@ -49,6 +49,11 @@ impl Strands {
         Ok(strands)
     }
 
+    /// Whether there is one of that number.
+    pub(super) fn has(&self, id: StrandId) -> bool {
+        self.counters.contains_key(&id) || self.staged.contains_key(&id)
+    }
+
     /// Jobs queued.
     pub(super) fn waiting(&self) -> u64 {
         u64::try_from(self.waiting).unwrap_or(0)

@@ -183,7 +183,7 @@ impl<'a> Transaction<'a> {
         let whole = dead.targets.is_empty();
         let record = if whole { None } else { self.record(dead.of)? };
         let Some(record) = record else { return self.bury(dead.of, &dead.reason, &dead.detail, dead.at) };
-        let record = record.part(dead.targets.clone());
+        let record = Record { attempts: dead.attempts, ..record.part(dead.targets.clone()) };
         let sql = format!(
             "INSERT INTO dead (at, reason, detail, strand, {COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
         );
@@ -229,16 +229,35 @@ impl<'a> Transaction<'a> {
     fn move_due(&mut self) -> rusqlite::Result<bool> {
         let mut select =
             self.connection.prepare_cached("SELECT n, strand FROM later WHERE due <= ? ORDER BY due, n LIMIT ?")?;
-        let rows = select.query_map(params![millis(self.now), DUE], |row| Ok((row.get::<_, i64>(0)?, row.get(1)?)))?;
-        let due: Vec<(i64, u32)> = rows.collect::<rusqlite::Result<_>>()?;
+        let rows = select.query_map(params![millis(self.now), DUE], |row| {
+            Ok((row.get::<_, i64>(0)?, row.get(1).ok().map(StrandId)))
+        })?;
+        let due: Vec<(i64, Option<StrandId>)> = rows.collect::<rusqlite::Result<_>>()?;
         let insert =
             format!("INSERT INTO jobs (key, crashes, {COLUMNS}) SELECT ?, 0, {COLUMNS} FROM later WHERE n = ?");
         for (n, strand) in &due {
-            let key = self.strands.in_front(StrandId(*strand));
-            self.connection.prepare_cached(&insert)?.execute(params![key.0, n])?;
+            match strand.filter(|strand| self.strands.has(*strand)) {
+                Some(strand) => {
+                    let key = self.strands.in_front(strand);
+                    self.connection.prepare_cached(&insert)?.execute(params![key.0, n])?;
+                }
+                None => self.bury_retry(*n)?,
+            }
             self.connection.prepare_cached("DELETE FROM later WHERE n = ?")?.execute([n])?;
         }
         Ok(!due.is_empty())
+    }
+
+    /// A retry whose strand is none, as its row was damaged: nobody could read it.
+    fn bury_retry(&mut self, n: i64) -> rusqlite::Result<()> {
+        tracing::error!(n, "a retry in the spool is not what was written; it becomes a dead letter");
+        let sql = format!(
+            "INSERT INTO dead (at, reason, detail, strand, {COLUMNS}) SELECT ?, ?, ?, strand, {COLUMNS} FROM later WHERE n = ?"
+        );
+        let values = params![millis(self.now), "corrupt_record", "its strand is not one of the spool's", n];
+        self.connection.prepare_cached(&sql)?.execute(values)?;
+        self.buried = true;
+        Ok(())
     }
 
     fn settle(&mut self, keys: &[Key]) -> rusqlite::Result<()> {

@@ -110,22 +110,25 @@ impl Desk {
         if self.owed.retry_at.is_some_and(|at| at > Instant::now()) {
             return self.refuse_puts();
         }
-        let mut idle = true;
+        let due = self.owed.due.is_some_and(|due| due <= UnixMillis::now());
         // A store that failed is tried even if nothing is owed, so that it is known when it can be written to.
-        while self.has_work() || self.owed.failures > 0 {
-            idle = false;
+        if !(due || self.is_owed() || self.owed.failures > 0) {
+            return self.look_for_due();
+        }
+        // Each commit moves some of what is due. If that is all there is to do, the inbox is looked into in between: a put
+        // does not wait for a hundred thousand retries.
+        loop {
             if let Err(error) = self.commit() {
                 return self.fail(&error);
             }
-        }
-        if idle {
-            self.look_for_due();
+            if !self.is_owed() {
+                return;
+            }
         }
     }
 
-    fn has_work(&self) -> bool {
-        let due = self.owed.due.is_some_and(|due| due <= UnixMillis::now());
-        due || !self.owed.orders.is_empty() || !self.owed.settled.is_empty()
+    fn is_owed(&self) -> bool {
+        !self.owed.orders.is_empty() || !self.owed.settled.is_empty()
     }
 
     /// One transaction.
@@ -285,7 +288,7 @@ impl Desk {
 
     fn close(mut self, closed: oneshot::Sender<()>) {
         for _ in 0..LAST_TRIES {
-            if self.owed.orders.is_empty() && self.owed.settled.is_empty() {
+            if !self.is_owed() {
                 break;
             }
             if let Some(at) = self.owed.retry_at.take() {

@@ -35,7 +35,14 @@ async fn fill_and_empty(path: &Path, full: &Path) {
     let [settled, again, dead] = [0, 1, 2].map(|nth| hand[nth].0);
     writer.settle(vec![settled]);
     let part = Again { of: again, targets: vec![1], attempts: 1, due: UnixMillis(0) };
-    let letter = Dead { of: dead, targets: vec![], reason: "test".into(), detail: String::new(), at: UnixMillis(1) };
+    let letter = Dead {
+        of: dead,
+        targets: vec![],
+        attempts: 0,
+        reason: "test".into(),
+        detail: String::new(),
+        at: UnixMillis(1),
+    };
     let mut owed = std::pin::pin!(futures::future::join(writer.again(part), writer.dead(letter)));
     let early = tokio::time::timeout(Duration::from_millis(200), owed.as_mut()).await;
     assert!(early.is_err(), "it can't be on disk");

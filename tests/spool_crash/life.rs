@@ -131,7 +131,8 @@ impl Life<'_> {
         let Some((key, id)) = self.hand.pop() else { return };
         self.say('T', [&id]);
         let targets = if random.bool() { Vec::new() } else { vec![0] };
-        let dead = Dead { of: key, targets, reason: "test".into(), detail: String::new(), at: UnixMillis::now() };
+        let dead =
+            Dead { of: key, targets, attempts: 0, reason: "test".into(), detail: String::new(), at: UnixMillis::now() };
         self.writer.dead(dead).await;
         self.say('D', [&id]);
         self.writer.settle(vec![key]);

@@ -6,7 +6,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use futures::future::join_all;
+use futures::FutureExt;
 use tokio::sync::watch;
 use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
@@ -14,8 +14,8 @@ use tokio_util::sync::CancellationToken;
 use super::receipts::Receipts;
 use super::shelf::{Read, Shelf};
 use super::{LaneStatus, SpoolSourceStatus};
-use crate::job::{BadJob, Envelope, Lane, MemoryBudget, RouteTable, SourceName, UnixMillis};
-use crate::spool::{Dead, Key, Writer};
+use crate::job::{Acknowledger, BadJob, Envelope, Lane, MemoryBudget, RouteTable, SourceName, UnixMillis};
+use crate::spool::{Dead, Key, SpoolStatus, Writer};
 use crate::stage::Outlet;
 use crate::telemetry::{JobResult, Metrics};
 
@@ -38,7 +38,7 @@ pub(super) struct Feed {
 }
 
 impl Feed {
-    /// Runs until `drain`, or until the pipeline is gone.
+    /// Runs until `drain`, or until the pipeline or the spool's writer is gone.
     pub(super) async fn run(mut self, drain: CancellationToken) {
         let receipts = Arc::clone(&self.receipts);
         let bells = self.outlets.each_ref().map(Outlet::doorbell);
@@ -49,11 +49,15 @@ impl Feed {
         let mut look = true;
         loop {
             self.shelf.settled(&receipts.take(), Instant::now());
+            let Ok(arrived) = arrivals.has_changed() else { break };
             if drain.is_cancelled() || self.outlets.iter().any(Outlet::is_closed) {
                 break;
             }
-            look |= arrivals.has_changed().is_ok_and(|changed| changed);
-            let demand = self.demand();
+            if report.tick().now_or_never().is_some() {
+                self.tell(&mut store);
+            }
+            look |= arrived || self.shelf.tries_again(Instant::now());
+            let demand = self.demand(&store);
             let wanted = demand != [0; 3];
             if wanted && (look || self.shelf.has_more_for(demand, Instant::now())) {
                 if look {
@@ -64,7 +68,7 @@ impl Feed {
                 (self.shelf, read) = visit(self.shelf, look, demand, routes).await;
                 let (failed, empty) = (read.error.is_some(), read.is_empty());
                 look = failed;
-                self.hand_over(read).await;
+                self.hand_over(read);
                 if failed {
                     let _ = tokio::time::timeout(TRY_AGAIN, drain.cancelled()).await;
                     continue;
@@ -88,38 +92,55 @@ impl Feed {
     }
 
     /// What each lane wants, as far as there is memory for it.
-    fn demand(&mut self) -> [usize; 3] {
+    ///
+    /// Nothing while the store can't be written to: what is sent then can't be noted as settled, so all of a backlog would go
+    /// out, be owed in memory, and go out again after a crash. In hand is what was in hand when that began, and no more.
+    fn demand(&mut self, store: &watch::Receiver<SpoolStatus>) -> [usize; 3] {
+        if store.borrow().failing.is_some() {
+            return [0; 3];
+        }
         let room = self.memory.room();
         self.outlets.each_mut().map(|outlet| outlet.room().min(room))
     }
 
-    async fn hand_over(&mut self, read: Read) {
+    fn hand_over(&mut self, read: Read) {
         for (lane, mut jobs) in Lane::ALL.into_iter().zip(read.jobs) {
             // No more was read than there was room for; if the pipeline goes in this moment, the jobs are on disk still.
             let _ = self.outlets[lane.index()].try_send(&mut jobs);
         }
+        let error = read.error.or_else(|| self.shelf.trouble().map(str::to_owned));
         self.report.send_if_modified(|status| {
-            let changed = status.error != read.error;
-            status.error.clone_from(&read.error);
+            let changed = status.error != error;
+            if let (true, Some(error)) = (changed, &error) {
+                tracing::warn!(%error, "the spool can't be read; trying again");
+            }
+            status.error = error;
             changed
         });
-        if let Some(error) = &read.error {
-            tracing::warn!(%error, "the spool can't be read; trying again");
+        for (lane, count) in Lane::ALL.into_iter().zip(read.corrupt) {
+            self.count_dead(lane, count);
         }
-        let bury = |(key, lane, bad): (Key, Lane, BadJob)| {
-            self.metrics.jobs(SourceName::Spool, lane, JobResult::Dead, 1);
-            let (reason, detail) = (bad.reason.into(), format!("{} {}", bad.path, bad.detail));
-            let dead = Dead { of: key, targets: Vec::new(), reason, detail, at: UnixMillis::now() };
-            let (writer, receipts) = (self.writer.clone(), Arc::clone(&self.receipts));
-            async move {
-                writer.dead(dead).await;
-                crate::job::Acknowledger::settle(&*receipts, vec![super::receipts::tag(key)]);
-            }
-        };
-        join_all(read.bad.into_iter().map(bury)).await;
+        for (key, lane, bad) in read.bad {
+            self.count_dead(lane, 1);
+            self.bury(key, bad);
+        }
     }
 
-    fn tell(&mut self, store: &mut watch::Receiver<crate::spool::SpoolStatus>) {
+    fn count_dead(&self, lane: Lane, count: u64) {
+        if count > 0 {
+            self.metrics.jobs(SourceName::Spool, lane, JobResult::Dead, count);
+        }
+    }
+
+    /// Nobody waits for it: the letter is written no later than that the job is settled, whenever the store takes it.
+    fn bury(&self, key: Key, bad: BadJob) {
+        let (reason, detail) = (bad.reason.into(), format!("{} {}", bad.path, bad.detail));
+        let dead = Dead { of: key, targets: Vec::new(), attempts: 0, reason, detail, at: UnixMillis::now() };
+        drop(self.writer.dead(dead));
+        self.receipts.settle(vec![super::receipts::tag(key)]);
+    }
+
+    fn tell(&mut self, store: &mut watch::Receiver<SpoolStatus>) {
         let in_hand = self.shelf.in_hand();
         let demand = self.outlets.each_mut().map(Outlet::demand);
         let lanes = Lane::ALL.map(|lane| LaneStatus { demand: demand[lane.index()], unsettled: in_hand[lane.index()] });
@@ -135,7 +156,7 @@ impl Feed {
 /// Goes to a blocking thread with the shelf, looks if it shall, reads, and comes back.
 async fn visit(mut shelf: Shelf, look: bool, demand: [usize; 3], routes: Arc<RouteTable>) -> (Shelf, Read) {
     let visit = move || {
-        let looked = if look { shelf.look() } else { Ok(()) };
+        let looked = if look { shelf.look(Instant::now()) } else { Ok(()) };
         let read = match looked {
             Ok(()) => shelf.read(demand, &routes, Instant::now()),
             Err(error) => Read { error: Some(error), ..Read::default() },

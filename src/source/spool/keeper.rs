@@ -9,7 +9,7 @@ use crate::job::UnixMillis;
 use crate::source::{Dead, Keep, Keeper, Later};
 use crate::spool::{self, Again, Writer};
 
-/// Keeps retries until they are due, to the millisecond, and dead letters until somebody drops them.
+/// Keeps retries until they are due, and dead letters until somebody drops them.
 pub struct SpoolKeeper {
     writer: Writer,
 }
@@ -30,9 +30,9 @@ impl Keeper for SpoolKeeper {
                 let of = key(envelope.origin.receipt.tag);
                 self.writer.again(Again { of, targets, attempts, due: later(now, delay) })
             }
-            Keep::Dead(Dead { envelope, targets, reason, detail }) => {
+            Keep::Dead(Dead { envelope, targets, attempts, reason, detail }) => {
                 let of = key(envelope.origin.receipt.tag);
-                self.writer.dead(spool::Dead { of, targets, reason, detail, at: now })
+                self.writer.dead(spool::Dead { of, targets, attempts, reason, detail, at: now })
             }
         }
     }

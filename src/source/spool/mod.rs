@@ -25,6 +25,8 @@ mod receipts;
 mod share;
 mod shelf;
 mod status;
+#[cfg(test)]
+mod tests;
 
 use std::sync::Arc;
 
@@ -100,7 +102,7 @@ impl SpoolSource {
     pub async fn broken(&mut self) -> String {
         match (&mut self.feed).await {
             Ok(()) if self.drain.is_cancelled() => std::future::pending().await,
-            Ok(()) => "the spool's feed ended by itself".to_owned(),
+            Ok(()) => "the spool's writer or feed ended by itself".to_owned(),
             Err(panic) => format!("the spool's feed panicked: {panic}"),
         }
     }

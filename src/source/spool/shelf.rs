@@ -3,7 +3,7 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::probation::Probation;
 use super::receipts::{Receipts, tag};
@@ -20,6 +20,9 @@ const CHUNK_BYTES: usize = 4 << 20;
 /// What a job's body becomes in memory, several times over (see [`Envelope::estimate`]).
 const IN_MEMORY: usize = 3;
 
+/// When a strand that could not be read is tried again; the others go on.
+const TRY_AGAIN: Duration = Duration::from_secs(1);
+
 /// The reader, and what is known of what it has read.
 pub(super) struct Shelf {
     reader: Reader,
@@ -30,6 +33,8 @@ pub(super) struct Shelf {
     probation: Probation,
     /// Strands that have more than was read, by lane, as far as was looked.
     more: [Vec<StrandId>; 3],
+    /// Strands that could not be read at the last try: when that was, and why.
+    unread: HashMap<StrandId, (Instant, String)>,
     /// What was ever read from.
     lanes: HashMap<StrandId, Lane>,
     in_hand: [usize; 3],
@@ -42,7 +47,9 @@ pub(super) struct Read {
     pub(super) jobs: [Vec<Arc<Envelope>>; 3],
     /// Jobs that can't be sent as things are; they count as in hand until they are settled.
     pub(super) bad: Vec<(Key, Lane, BadJob)>,
-    /// Why the store could not be read.
+    /// Records that were not what had been written: dead letters already.
+    pub(super) corrupt: [u64; 3],
+    /// Why nothing of the store could be read.
     pub(super) error: Option<String>,
 }
 
@@ -63,6 +70,7 @@ impl Shelf {
             shares: Shares::default(),
             probation: Probation::new(Instant::now()),
             more: Default::default(),
+            unread: HashMap::new(),
             lanes: HashMap::new(),
             in_hand: [0; 3],
         }
@@ -91,16 +99,31 @@ impl Shelf {
             && Lane::ALL.iter().any(|lane| demand[lane.index()] > 0 && !self.more[lane.index()].is_empty())
     }
 
+    /// Whether a strand that could not be read is to be tried again; then it takes a [`look`](Self::look).
+    pub(super) fn tries_again(&self, now: Instant) -> bool {
+        self.unread.values().any(|(at, _)| now >= *at + TRY_AGAIN)
+    }
+
+    /// Why a strand can't be read; `None`: all can.
+    pub(super) fn trouble(&self) -> Option<&str> {
+        self.unread.values().next().map(|(_, error)| error.as_str())
+    }
+
     /// Looks which strands have more.
     ///
     /// # Errors
     /// Why the store could not be read.
-    pub(super) fn look(&mut self) -> Result<(), String> {
+    pub(super) fn look(&mut self, now: Instant) -> Result<(), String> {
         let strands = self.reader.strands()?;
         self.more.iter_mut().for_each(Vec::clear);
         for Strand { id, lane, .. } in strands {
-            self.more[lane.index()].push(id);
             self.lanes.insert(id, lane);
+            match self.unread.get_mut(&id) {
+                Some((at, _)) if now < *at + TRY_AGAIN => continue,
+                Some((at, _)) => *at = now,
+                None => {}
+            }
+            self.more[lane.index()].push(id);
         }
         Ok(())
     }
@@ -113,8 +136,9 @@ impl Shelf {
             let wanted = demand[lane.index()].min(self.probation.room(in_hand, now));
             for (strand, jobs) in self.shares.allot(lane, wanted, &self.more[lane.index()], now) {
                 if let Err(error) = self.read_strand(strand, lane, jobs, routes, &mut read) {
-                    read.error = Some(error);
-                    return read;
+                    // One damaged page is not to hold back what lies elsewhere.
+                    self.more[lane.index()].retain(|id| *id != strand);
+                    self.unread.insert(strand, (now, error));
                 }
             }
         }
@@ -130,7 +154,10 @@ impl Shelf {
         read: &mut Read,
     ) -> Result<(), String> {
         let room = self.memory.limit().saturating_sub(self.memory.bytes()) / IN_MEMORY;
+        let corrupt = self.reader.corrupt();
         let stored = self.reader.next(strand, jobs, room.min(CHUNK_BYTES))?;
+        read.corrupt[lane.index()] += self.reader.corrupt() - corrupt;
+        self.unread.remove(&strand);
         if stored.is_empty() {
             self.more[lane.index()].retain(|id| *id != strand);
             return Ok(());

@@ -12,8 +12,14 @@ async fn with_letters(directory: &TempDir, count: usize) -> Spool {
     for (nth, job) in read_all(&mut spool.reader).into_iter().enumerate() {
         let targets = if nth % 2 == 0 { Vec::new() } else { vec![0, 2] };
         let reason = if nth % 3 == 0 { "attempts" } else { "refused" };
-        let dead =
-            Dead { of: job.key, targets, reason: reason.into(), detail: format!("no. {nth}"), at: UnixMillis(5) };
+        let dead = Dead {
+            of: job.key,
+            targets,
+            attempts: 0,
+            reason: reason.into(),
+            detail: format!("no. {nth}"),
+            at: UnixMillis(5),
+        };
         spool.writer.dead(dead).await;
         spool.writer.settle(vec![job.key]);
     }

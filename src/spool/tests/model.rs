@@ -169,7 +169,14 @@ async fn put_off(model: &mut Model, spool: &Spool, nth: usize) {
 async fn bury(model: &mut Model, spool: &Spool, nth: usize) {
     if nth < model.in_hand.len() {
         let (key, id) = model.in_hand.remove(nth);
-        let dead = Dead { of: key, targets: vec![0], reason: "test".into(), detail: String::new(), at: UnixMillis(1) };
+        let dead = Dead {
+            of: key,
+            targets: vec![0],
+            attempts: 0,
+            reason: "test".into(),
+            detail: String::new(),
+            at: UnixMillis(1),
+        };
         spool.writer.dead(dead).await;
         spool.writer.settle(vec![key]);
         model.remove(&id);

@@ -2,6 +2,7 @@
 
 use rusqlite::Connection;
 
+use super::record::COLUMNS;
 use super::*;
 
 fn sqlite(directory: &TempDir) -> Connection {
@@ -194,6 +195,7 @@ async fn the_oldest_dead_letters_go_when_there_are_too_many() {
     let bury = |job: &Stored| Dead {
         of: job.key,
         targets: vec![],
+        attempts: 0,
         reason: "r".into(),
         detail: String::new(),
         at: UnixMillis(1),
@@ -225,7 +227,14 @@ async fn a_disk_below_the_floor_refuses_and_goes_on_settling() {
     let hand = read_all(&mut spool.reader);
     spool
         .writer
-        .dead(Dead { of: hand[0].key, targets: vec![], reason: "r".into(), detail: String::new(), at: UnixMillis(1) })
+        .dead(Dead {
+            of: hand[0].key,
+            targets: vec![],
+            attempts: 0,
+            reason: "r".into(),
+            detail: String::new(),
+            at: UnixMillis(1),
+        })
         .await;
     spool.writer.settle(vec![hand[0].key]);
     let mut status = spool.writer.status();
@@ -312,4 +321,75 @@ async fn a_job_that_arrives_is_told() {
     let put = tokio::spawn(async move { writer.put(vec![job("chat", "a")]).await });
     assert_eq!(ids(&read_next(&mut spool).await), ["a"]);
     put.await.expect("no panic").expect("there is room");
+}
+
+#[tokio::test]
+async fn a_retry_of_no_strand_is_a_dead_letter_and_holds_up_nobody() {
+    for strand in ["77", "'x'", "-1"] {
+        let directory = TempDir::new().expect("a directory");
+        let mut spool = open(&directory);
+        spool.writer.put(vec![job("chat", "a")]).await.expect("there is room");
+        let a = read_all(&mut spool.reader).remove(0).key;
+        let far = UnixMillis(UnixMillis::now().0 + 3_600_000);
+        spool.writer.again(Again { of: a, targets: vec![1], attempts: 2, due: far }).await;
+        sqlite(&directory).execute(&format!("UPDATE later SET strand = {strand}, due = 0"), []).expect("damaged");
+        let mut status = spool.writer.status();
+        let buried = status.wait_for(|status| status.later == 0 && status.dead == 1);
+        tokio::time::timeout(Duration::from_secs(10), buried).await.expect("in time").expect("the writer lives");
+        spool.writer.put(vec![job("chat", "b")]).await.expect("puts go on");
+        let letters = DeadLetters::open(&settings(&directory).path).expect("they open");
+        let letters = letters.list(&Filter::default()).expect("they can be read");
+        assert_eq!((&*letters[0].reason, &*letters[0].id), ("corrupt_record", "a"), "{strand}");
+    }
+}
+
+#[tokio::test]
+async fn a_put_does_not_wait_for_all_retries_that_are_due() {
+    let directory = TempDir::new().expect("a directory");
+    let mut spool = open(&directory);
+    spool.writer.put(vec![job("chat", "a")]).await.expect("there is room");
+    let a = read_all(&mut spool.reader).remove(0).key;
+    let far = UnixMillis(UnixMillis::now().0 + 3_600_000);
+    spool.writer.again(Again { of: a, targets: vec![1], attempts: 2, due: far }).await;
+    // As a replay without a rate does it.
+    let many = format!(
+        "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 40000)
+         INSERT INTO later (due, strand, {COLUMNS}) SELECT 0, strand, {COLUMNS} FROM later, n WHERE due > 0"
+    );
+    sqlite(&directory).execute(&many, []).expect("they are put there");
+    let later = || sqlite(&directory).query_row("SELECT count(*) FROM later", [], |row| row.get::<_, i64>(0)).unwrap();
+    let mut meanwhile = 0;
+    for nth in 0.. {
+        spool.writer.put(vec![job("chat", &format!("put-{nth}"))]).await.expect("there is room");
+        match later() {
+            1 => break,
+            40_001 => {}
+            _ => meanwhile += 1,
+        }
+    }
+    assert!(meanwhile > 3, "puts were answered while retries were moved: {meanwhile}");
+}
+
+#[tokio::test]
+async fn what_could_never_fit_is_told_so() {
+    let directory = TempDir::new().expect("a directory");
+    let spool = open_with(&SpoolSettings { max_bytes: 300_000, ..settings(&directory) });
+    let large = NewJob { body: vec![b'x'; 300_000].into(), ..job("chat", "large") };
+    let refused = spool.writer.put(vec![large]).await.expect_err("it can't fit");
+    assert!(matches!(refused, Refused::TooLarge { max: 300_000, .. }), "{refused:?}");
+}
+
+#[tokio::test]
+async fn nobody_else_may_read_it() {
+    use std::os::unix::fs::PermissionsExt;
+    let directory = TempDir::new().expect("a directory");
+    let path = settings(&directory).path;
+    std::fs::create_dir(&path).expect("it was there before");
+    let spool = open(&directory);
+    spool.writer.put(vec![job("chat", "a")]).await.expect("there is room");
+    for file in std::fs::read_dir(&path).expect("it can be listed") {
+        let file = file.expect("an entry");
+        let mode = file.metadata().expect("its mode").permissions().mode();
+        assert_eq!(mode & 0o777, 0o600, "{:?}", file.file_name());
+    }
 }
