@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use serde_json::{Value, json};
-use tidegate::simulator::SimulatorSettings;
+use tidegate::job::UnixMillis;
+use tidegate::simulator::{SimulatorSettings, Throttle};
 
 use super::events::{Events, ask};
 use super::support::eventually;
@@ -152,4 +153,28 @@ async fn who_looks_on_does_not_hold_up_the_end() {
     assert_eq!(served.ended(Duration::from_secs(20)).await, 0);
     // The door's farewell to requests under way is 5 s: it was not needed.
     assert!(begun.elapsed() < Duration::from_secs(5), "{:?}", begun.elapsed());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_route_that_is_held_back_says_why_and_until_when() {
+    let mut settings = SimulatorSettings::default();
+    let ten_minutes = Some(Duration::from_secs(600));
+    settings.fcm.faults.throttle =
+        Some(Throttle { share: 1.0, retry_after: ten_minutes, as_date: false, during: None });
+    let station = Station::start(settings);
+    let served = Served::start(&station.config("", "", "")).await;
+    let mut events = Events::open(served.address(), PATH).await;
+    served.post(jobs(50)).await;
+    let held = loop {
+        let status = events.next_of("status").await;
+        let fcm = route(&status, "chat/fcm").clone();
+        if fcm["state"] == "paused" {
+            break fcm;
+        }
+    };
+    assert_eq!(held["says"], "throttled by the provider");
+    // Ten minutes, and up to a tenth more, so that not all come back at once.
+    let (until, now) = (held["until"].as_str().unwrap(), UnixMillis::now());
+    let (earliest, latest) = (UnixMillis(now.0 + 570_000).to_string(), UnixMillis(now.0 + 670_000).to_string());
+    assert!(*earliest < *until && *until < *latest, "between {earliest} and {latest}: {held}");
 }
