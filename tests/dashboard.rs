@@ -48,8 +48,10 @@ async fn fits(browser: &Browser) {
 #[tokio::test(flavor = "multi_thread")]
 async fn in_a_burst_it_shows_what_goes_on_and_has_a_hand_on_it() {
     let station = Station::start(simulator());
-    let served = Served::start(&station.config("", "", "rate = \"400/s\"\nburst = 40\nmax_attempts = 2\n")).await;
-    let url = format!("http://{}/", served.address());
+    let config = station.config("", "", "rate = \"400/s\"\nburst = 40\nmax_attempts = 2\n");
+    let served = Served::start(&config).await;
+    let address = served.address().to_owned();
+    let url = format!("http://{address}/");
     let browser = Browser::start().await;
     browser.view(1440, 900, "light").await;
     browser.open(&url).await;
@@ -180,7 +182,13 @@ async fn in_a_burst_it_shows_what_goes_on_and_has_a_hand_on_it() {
     served.kill_9();
     seen(&browser, "the lost connection is shown", "return !document.querySelector('#lost').hidden").await;
     assert!(browser.text("#lost").await.contains("What you see is as it was"));
+    assert_eq!(browser.text("#verdict").await, "Out of touch");
     browser.screenshot("8-lost-light").await;
+
+    // It is back, at the same address, and the page finds it by itself.
+    let _served = Served::start_with(&config, &[("TIDEGATE__HTTP__LISTEN", &address)]).await;
+    seen(&browser, "it is found again", "return document.querySelector('#lost').hidden").await;
+    seen(&browser, "it goes on", "return document.querySelector('#verdict').innerText.includes('route')").await;
     browser.close().await;
 }
 

@@ -82,10 +82,12 @@ function showStatus(now) {
 }
 
 const on = {
-  hello({ status, history }) {
-    charts.setMemoryLimit(status.memory.limit_bytes);
+  hello({ status: now, history }) {
+    // Another version has another page.
+    if (status && status.version !== now.version) return location.reload();
+    charts.setMemoryLimit(now.memory.limit_bytes);
     charts.past(history);
-    showStatus(status);
+    showStatus(now);
     if (history.length) figures(history[history.length - 1]);
   },
   second(second) {

@@ -255,7 +255,9 @@ export function draw() {
 }
 
 export function past(history) {
-  seconds = history.slice(-KEPT);
+  // What was seen before the connection was lost, or the process began anew, stays.
+  const first = history.length ? history[0].at : Infinity;
+  seconds = [...seconds.filter((second) => second.at < first), ...history].slice(-KEPT);
   draw();
 }
 
