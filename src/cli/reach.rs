@@ -1,16 +1,15 @@
 //! How a command reaches the door of a running instance: the one that a flag names, else the configuration's.
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 
 use clap::Args;
 use reqwest::Url;
 use secrecy::SecretString;
 
+use super::enqueue::{listening, url};
 use super::serve::DEFAULT_CONFIG;
 use super::{Exit, fail, tell};
 use crate::config;
-use crate::pipeline::HttpSettings;
 
 /// Where an instance is if nothing says otherwise: what `http.listen` is by default.
 const DEFAULT_DOOR: &str = "http://127.0.0.1:8080";
@@ -64,45 +63,5 @@ impl Reach {
         let text = std::fs::read_to_string(path);
         let text = text.map_err(|error| fail(Exit::Io, format_args!("{}: {error}", path.display())))?;
         Ok(Some(text.trim().into()))
-    }
-}
-
-/// Reads a door's URL.
-pub(super) fn url(text: &str) -> Result<Url, String> {
-    let url: Url = text.parse().map_err(|error| format!("{error}; write http://127.0.0.1:8080"))?;
-    match url.scheme() {
-        "http" | "https" if url.has_host() => Ok(url),
-        _ => Err("write http://… or https://…".to_owned()),
-    }
-}
-
-/// Where the configuration's door is reached from this machine.
-pub(super) fn listening(http: &HttpSettings) -> Result<Url, String> {
-    if http.listen.port() == 0 {
-        return Err("http.listen has port 0, so the door may be anywhere; name it with --url".to_owned());
-    }
-    let ip = match http.listen.ip() {
-        IpAddr::V4(ip) if ip.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
-        IpAddr::V6(ip) if ip.is_unspecified() => Ipv6Addr::LOCALHOST.into(),
-        ip => ip,
-    };
-    let address = SocketAddr::new(ip, http.listen.port());
-    Ok(format!("http://{address}").parse().expect("an address is a URL's host and port"))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_door_on_all_addresses_is_reached_on_loopback() {
-        let reached = |listen: &str| {
-            let http = HttpSettings { listen: listen.parse().unwrap(), tokens: Vec::new(), rate: None };
-            listening(&http).map(|url| url.to_string())
-        };
-        assert_eq!(reached("0.0.0.0:80").as_deref(), Ok("http://127.0.0.1/"));
-        assert_eq!(reached("[::]:8080").as_deref(), Ok("http://[::1]:8080/"));
-        assert_eq!(reached("10.0.0.7:8080").as_deref(), Ok("http://10.0.0.7:8080/"));
-        assert!(reached("127.0.0.1:0").is_err());
     }
 }

@@ -1,5 +1,6 @@
 //! Where the jobs go: to the door or the broker that a flag names, else to the configuration's source.
 
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::PathBuf;
 
 use clap::Args;
@@ -7,11 +8,10 @@ use reqwest::Url;
 use secrecy::SecretString;
 
 use super::{Exit, fail, tell};
-use crate::cli::reach::{listening, url};
 use crate::cli::serve::DEFAULT_CONFIG;
 use crate::cli::source::Source;
 use crate::config;
-use crate::pipeline::Settings;
+use crate::pipeline::{HttpSettings, Settings};
 use crate::source::amqp::AmqpSettings;
 
 /// Where jobs are sent.
@@ -50,6 +50,15 @@ pub(super) struct Door {
 pub(super) enum To {
     Door(Door),
     Broker(AmqpSettings),
+}
+
+/// Reads a door's address.
+pub(in crate::cli) fn url(text: &str) -> Result<Url, String> {
+    let url: Url = text.parse().map_err(|error| format!("{error}; write http://127.0.0.1:8080"))?;
+    match url.scheme() {
+        "http" | "https" if url.has_host() => Ok(url),
+        _ => Err("write http://… or https://…".to_owned()),
+    }
 }
 
 impl Place {
@@ -107,6 +116,20 @@ fn jobs(mut url: Url) -> Url {
     url
 }
 
+/// Where the configuration's door is reached from this machine.
+pub(in crate::cli) fn listening(http: &HttpSettings) -> Result<Url, String> {
+    if http.listen.port() == 0 {
+        return Err("http.listen has port 0, so the door may be anywhere; name it with --url".to_owned());
+    }
+    let ip = match http.listen.ip() {
+        IpAddr::V4(ip) if ip.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
+        IpAddr::V6(ip) if ip.is_unspecified() => Ipv6Addr::LOCALHOST.into(),
+        ip => ip,
+    };
+    let address = SocketAddr::new(ip, http.listen.port());
+    Ok(format!("http://{address}").parse().expect("an address is a URL's host and port"))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -119,5 +142,17 @@ mod tests {
         for wrong in ["127.0.0.1:8080", "ftp://host/", "http://", ""] {
             assert!(posted(wrong).is_err(), "{wrong}");
         }
+    }
+
+    #[test]
+    fn a_door_on_all_addresses_is_reached_on_loopback() {
+        let reached = |listen: &str| {
+            let http = HttpSettings { listen: listen.parse().unwrap(), tokens: Vec::new(), rate: None };
+            listening(&http).map(|url| url.to_string())
+        };
+        assert_eq!(reached("0.0.0.0:80").as_deref(), Ok("http://127.0.0.1/"));
+        assert_eq!(reached("[::]:8080").as_deref(), Ok("http://[::1]:8080/"));
+        assert_eq!(reached("10.0.0.7:8080").as_deref(), Ok("http://10.0.0.7:8080/"));
+        assert!(reached("127.0.0.1:0").is_err());
     }
 }
