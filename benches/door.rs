@@ -58,6 +58,7 @@ impl Place {
             let listen = listener.local_addr().expect("an address");
             let (limits, metrics) = (DoorLimits::default(), Arc::new(Metrics::default()));
             let jobs = Jobs {
+                closed: stop.clone(),
                 writer: writer.clone(),
                 routes: apps,
                 shedding,

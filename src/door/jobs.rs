@@ -11,6 +11,7 @@ use axum::{Json, Router};
 use bytes::Bytes;
 use serde_json::json;
 use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
 
 use super::body::{self, Held, Memory, Pace, Whole};
 use super::problem::quoted;
@@ -40,6 +41,8 @@ pub struct Jobs {
     pub routes: watch::Receiver<Arc<RouteTable>>,
     /// Which routes' lanes shed now.
     pub shedding: watch::Receiver<Shedding>,
+    /// From when on no job is taken in: those that come are told to come again.
+    pub closed: CancellationToken,
     /// Requests of one token, or of one address; `None`: any number.
     pub rate: Option<flow::Rate>,
     /// Where the door listens.
@@ -77,17 +80,23 @@ impl Desk {
         origin::check(&head.headers, self.jobs.listen, self.jobs.tokens)?;
         let client = Client::of(&head.extensions);
         self.check_rate(client)?;
+        self.check_open()?;
         let shape = Shape::of(&head.headers)?;
         let deadline = deadline(&head.headers)?;
         let pace = Pace { whole: self.jobs.limits.body_timeout, pause: self.jobs.limits.body_pause };
-        let Whole { bytes, held } = body::read(&head.headers, body, &self.memory.of(client), pace).await?;
+        let Whole { bytes, mut held } = body::read(&head.headers, body, &self.memory.of(client), pace).await?;
         let jobs = if bytes.len() <= QUICK {
             self.admit_all(shape, &bytes, deadline)?
         } else {
             let desk = Arc::clone(&self);
-            let admitted = tokio::task::spawn_blocking(move || desk.admit_all(shape, &bytes, deadline)).await;
-            admitted.unwrap_or_else(|panic| std::panic::resume_unwind(panic.into_panic()))?
+            // If the client leaves meanwhile, the body keeps its part of the memory for as long as it is there.
+            let admit = move || (desk.admit_all(shape, &bytes, deadline), held);
+            let admitted = tokio::task::spawn_blocking(admit).await;
+            let (jobs, still) = admitted.unwrap_or_else(|panic| std::panic::resume_unwind(panic.into_panic()));
+            held = still;
+            jobs?
         };
+        self.check_open()?;
         let ids: Vec<Box<str>> = jobs.iter().map(|job| job.id.clone()).collect();
         let put = self.queue(jobs, held).await.map_err(refusal)?;
         Ok(accepted(&ids, &put))
@@ -106,6 +115,11 @@ impl Desk {
         });
         // It ends early only with the process.
         task.await.unwrap_or(Err(Refused::Closed))
+    }
+
+    /// Whoever drains may be gone for good: a job is better kept by who has it.
+    fn check_open(&self) -> Result<(), Problem> {
+        if self.jobs.closed.is_cancelled() { Err(refusal(Refused::Closed)) } else { Ok(()) }
     }
 
     fn check_rate(&self, client: Client) -> Result<(), Problem> {

@@ -151,12 +151,14 @@ pub struct Put {
 /// Why nothing of what was put is queued.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Refused {
-    /// The spool holds `max_bytes`; there will be room when deliveries have gone on.
+    /// The spool holds `max_bytes`; there will be room when deliveries have gone on, or dead letters were dropped.
     Full {
         /// Bytes in use.
         used: u64,
         /// The bound.
         max: u64,
+        /// Dead letters, which are a part of it.
+        dead: u64,
     },
     /// They are more than the spool may ever hold.
     TooLarge {
@@ -181,7 +183,13 @@ pub enum Refused {
 impl std::fmt::Display for Refused {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
-            Self::Full { used, max } => write!(f, "the spool is full: it holds {used} of {max} bytes"),
+            Self::Full { used, max, dead: 0 } => write!(f, "the spool is full: it holds {used} of {max} bytes"),
+            Self::Full { used, max, dead } => {
+                write!(
+                    f,
+                    "the spool is full: it holds {used} of {max} bytes, {dead} dead letters (`tidegate dead`) among them"
+                )
+            }
             Self::TooLarge { bytes, max } => {
                 write!(f, "the request's jobs take {bytes} bytes, and the spool may hold no more than {max}")
             }
@@ -259,6 +267,8 @@ pub struct Again {
     pub of: Key,
     /// Which of its targets, ascending.
     pub targets: Vec<u16>,
+    /// The providers of these targets: the part waits in the strand of what goes there only.
+    pub providers: Providers,
     /// Attempts made for each of them so far.
     pub attempts: u8,
     /// Not before.
@@ -282,7 +292,7 @@ pub struct Dead {
     pub at: UnixMillis,
 }
 
-/// Why a spool can't be opened. Nothing was changed.
+/// Why a spool can't be opened. What was in it is in it still.
 #[derive(Debug)]
 pub enum OpenError {
     /// Another process has it.
@@ -327,4 +337,6 @@ pub struct SpoolStatus {
     pub failing: Option<String>,
     /// Dead letters dropped since the spool was opened, the oldest first, as there were a million.
     pub dropped_dead: u64,
+    /// Settled jobs that a damaged page keeps from being removed: they are sent again when the spool is opened next.
+    pub stuck: u64,
 }

@@ -62,6 +62,12 @@ impl Reader {
         Ok(self.with_more.iter().filter_map(|id| self.cursors.get(id)).map(|cursor| cursor.strand.clone()).collect())
     }
 
+    /// A strand that was looked at.
+    #[cfg(test)]
+    pub(super) fn known(&self, id: StrandId) -> Option<&Strand> {
+        self.cursors.get(&id).map(|cursor| &cursor.strand)
+    }
+
     fn look(&mut self) -> rusqlite::Result<()> {
         let sql = "SELECT id, lane, app, providers, front, back, stamp FROM strands WHERE stamp > ?";
         let mut select = self.connection.prepare_cached(sql)?;

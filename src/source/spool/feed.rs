@@ -24,6 +24,11 @@ const REPORT: Duration = Duration::from_millis(100);
 /// How long to wait before a store that could not be read is tried again.
 const TRY_AGAIN: Duration = Duration::from_secs(1);
 
+/// Settled jobs, retries and dead letters that the store has not taken yet, from which on no job is read: some commits' worth.
+const MOST_OWED: usize = 20_000;
+/// How long a commit may last before that is told: a disk that hangs gives no error.
+const HANGS: Duration = Duration::from_secs(5);
+
 /// What the task is made of.
 pub(super) struct Feed {
     pub(super) shelf: Shelf,
@@ -65,8 +70,10 @@ impl Feed {
                 }
                 let routes = Arc::clone(&self.routes.borrow());
                 let read;
-                (self.shelf, read) = visit(self.shelf, look, demand, routes).await;
+                let letters = store.borrow().dead;
+                (self.shelf, read) = visit(self.shelf, look.then_some(letters), demand, routes).await;
                 let (failed, empty) = (read.error.is_some(), read.is_empty());
+                self.say_exhausted(read.held_back);
                 look = failed;
                 self.hand_over(read);
                 if failed {
@@ -76,6 +83,8 @@ impl Feed {
                 if !empty {
                     continue;
                 }
+            } else {
+                self.say_exhausted([false; 3]);
             }
             tokio::select! {
                 () = drain.cancelled() => {}
@@ -93,14 +102,20 @@ impl Feed {
 
     /// What each lane wants, as far as there is memory for it.
     ///
-    /// Nothing while the store can't be written to: what is sent then can't be noted as settled, so all of a backlog would go
-    /// out, be owed in memory, and go out again after a crash. In hand is what was in hand when that began, and no more.
+    /// Nothing while the store can't be written to, or does not keep up: what is sent then can't be noted as settled, so all of
+    /// a backlog would go out, be owed in memory, and go out again after a crash.
     fn demand(&mut self, store: &watch::Receiver<SpoolStatus>) -> [usize; 3] {
-        if store.borrow().failing.is_some() {
+        if store.borrow().failing.is_some() || self.writer.owed() > MOST_OWED {
             return [0; 3];
         }
         let room = self.memory.room();
         self.outlets.each_mut().map(|outlet| outlet.room().min(room))
+    }
+
+    fn say_exhausted(&self, is: [bool; 3]) {
+        for (outlet, is) in self.outlets.iter().zip(is) {
+            outlet.exhausted(is);
+        }
     }
 
     fn hand_over(&mut self, read: Read) {
@@ -108,11 +123,13 @@ impl Feed {
             // No more was read than there was room for; if the pipeline goes in this moment, the jobs are on disk still.
             let _ = self.outlets[lane.index()].try_send(&mut jobs);
         }
-        let error = read.error.or_else(|| self.shelf.trouble().map(str::to_owned));
+        let error = read.error.or_else(|| self.shelf.trouble());
         self.report.send_if_modified(|status| {
             let changed = status.error != error;
-            if let (true, Some(error)) = (changed, &error) {
-                tracing::warn!(%error, "the spool can't be read; trying again");
+            match &error {
+                Some(error) if changed => tracing::warn!(%error, "a part of the spool is not read"),
+                None if changed => tracing::info!("all of the spool is read again"),
+                _ => {}
             }
             status.error = error;
             changed
@@ -148,15 +165,21 @@ impl Feed {
             self.metrics.demand(SourceName::Spool, lane, now.demand);
             self.metrics.unsettled(SourceName::Spool, lane, now.unsettled);
         }
-        let store = store.borrow_and_update().clone();
+        let mut store = store.borrow_and_update().clone();
+        let lasts = self.writer.commit_lasts();
+        if lasts >= HANGS {
+            let hangs = || format!("the spool's disk has not answered for {} s", lasts.as_secs());
+            store.failing.get_or_insert_with(hangs);
+        }
         self.report.send_modify(|status| (status.lanes, status.store) = (lanes, store));
     }
 }
 
-/// Goes to a blocking thread with the shelf, looks if it shall, reads, and comes back.
-async fn visit(mut shelf: Shelf, look: bool, demand: [usize; 3], routes: Arc<RouteTable>) -> (Shelf, Read) {
+/// Goes to a blocking thread with the shelf, looks if it shall (and is told how many dead letters there are), reads, and
+/// comes back.
+async fn visit(mut shelf: Shelf, look: Option<u64>, demand: [usize; 3], routes: Arc<RouteTable>) -> (Shelf, Read) {
     let visit = move || {
-        let looked = if look { shelf.look(Instant::now()) } else { Ok(()) };
+        let looked = look.map_or(Ok(()), |letters| shelf.look(&routes, letters, Instant::now()));
         let read = match looked {
             Ok(()) => shelf.read(demand, &routes, Instant::now()),
             Err(error) => Read { error: Some(error), ..Read::default() },

@@ -30,7 +30,10 @@ async fn what_comes_again_is_read_before_the_backlog_and_not_before_it_is_due() 
     let strand = spool.reader.strands().expect("readable")[0].id;
     let first = spool.reader.next(strand, 1, usize::MAX).expect("readable").remove(0);
     let soon = UnixMillis(UnixMillis::now().0 + 150);
-    spool.writer.again(Again { of: first.key, targets: vec![0, 2], attempts: 1, due: soon }).await;
+    spool
+        .writer
+        .again(Again { of: first.key, targets: vec![0, 2], providers: Providers(1), attempts: 1, due: soon })
+        .await;
     spool.writer.settle(vec![first.key]);
     let second = spool.reader.next(strand, 1, usize::MAX).expect("readable");
     assert_eq!(ids(&second), ["b"]);
@@ -78,7 +81,7 @@ async fn a_job_in_hand_at_a_crash_is_a_suspect_and_after_a_clean_end_it_is_not()
     assert_eq!(crashes(&read_all(&mut spool.reader)), [("b".to_owned(), 1), ("c".to_owned(), 0)]);
     let Spool { writer, reader } = spool;
     drop(reader);
-    writer.close().await;
+    writer.close().await.expect("all is written");
     let mut spool = open(&directory);
     assert_eq!(crashes(&read_all(&mut spool.reader)), [("b".to_owned(), 1), ("c".to_owned(), 0)]);
 }
@@ -109,7 +112,10 @@ async fn a_value_that_no_record_has_is_as_corrupt_as_a_wrong_checksum() {
                   UPDATE jobs SET crashes = 'x' WHERE id = 'c'; UPDATE jobs SET id = x'ff' WHERE id = 'd'";
     sqlite(&directory).execute_batch(damage).expect("tampered with");
     // What was in hand and is damaged meanwhile can't come again; the writer goes on.
-    spool.writer.again(Again { of: first.key, targets: vec![1], attempts: 1, due: UnixMillis(0) }).await;
+    spool
+        .writer
+        .again(Again { of: first.key, targets: vec![1], providers: Providers(1), attempts: 1, due: UnixMillis(0) })
+        .await;
     spool.writer.settle(vec![first.key]);
     let found = read_all(&mut spool.reader);
     assert_eq!(ids(&found), ["c"]);
@@ -135,8 +141,8 @@ async fn a_full_spool_refuses_all_of_a_put_and_takes_it_when_there_is_room() {
     assert!(matches!(refused, Refused::Full { max: 409_600, .. }), "{refused:?}");
     assert!(taken >= 6, "{taken}");
     let mut status = spool.writer.status();
-    let told = status.wait_for(|status| status.refusing.is_some() || status.used_bytes > 200 << 10);
-    tokio::time::timeout(Duration::from_secs(10), told).await.expect("in time").expect("the writer lives");
+    let told = status.wait_for(|status| status.refusing.as_deref().is_some_and(|why| why.contains("full")));
+    drop(tokio::time::timeout(Duration::from_secs(4), told).await.expect("in time").expect("the writer lives"));
     let hand = read_all(&mut spool.reader);
     assert_eq!(hand.len(), taken, "nothing of the refused put is there");
     spool.writer.settle(hand.iter().map(|job| job.key).collect());
@@ -146,6 +152,28 @@ async fn a_full_spool_refuses_all_of_a_put_and_takes_it_when_there_is_room() {
         }
     };
     tokio::time::timeout(Duration::from_secs(20), again).await.expect("there is room again");
+}
+
+#[tokio::test]
+async fn dead_letters_that_fill_the_spool_are_named() {
+    let directory = TempDir::new().expect("a directory");
+    let mut spool = open_with(&SpoolSettings { max_bytes: 400 << 10, ..settings(&directory) });
+    let big = |id: String| NewJob { body: vec![b'x'; 20_000].into(), ..job("chat", &id) };
+    let refused = loop {
+        if let Err(refused) = spool.writer.put(vec![big(UnixMillis::now().0.to_string())]).await {
+            break refused;
+        }
+        for job in read_all(&mut spool.reader) {
+            let (reason, detail) = ("r".into(), String::new());
+            let dead = Dead { of: job.key, targets: vec![], attempts: 0, reason, detail, at: UnixMillis(1) };
+            spool.writer.dead(dead).await;
+            spool.writer.settle(vec![job.key]);
+        }
+    };
+    assert!(
+        matches!(refused, Refused::Full { dead: 5.., .. }) && refused.to_string().contains("tidegate dead"),
+        "{refused}"
+    );
 }
 
 #[tokio::test]
@@ -272,7 +300,7 @@ async fn one_process_at_a_time_and_only_a_spool() {
     assert!(matches!(second, OpenError::InUse(_)), "{second}");
     let Spool { writer, reader } = spool;
     drop(reader);
-    writer.close().await;
+    writer.close().await.expect("all is written");
 
     sqlite(&directory).execute_batch("PRAGMA user_version = 2").expect("written");
     let later = Spool::open(&settings(&directory)).err().expect("a later version");
@@ -306,7 +334,7 @@ async fn closing_writes_what_was_said_and_refuses_what_comes() {
     let hand = read_all(&mut spool.reader);
     spool.writer.settle(vec![hand[0].key]);
     let other = spool.writer.clone();
-    spool.writer.close().await;
+    spool.writer.close().await.expect("all is written");
     drop(spool.reader);
     assert_eq!(other.put(vec![job("chat", "c")]).await, Err(Refused::Closed));
     drop(other);
@@ -331,7 +359,7 @@ async fn a_retry_of_no_strand_is_a_dead_letter_and_holds_up_nobody() {
         spool.writer.put(vec![job("chat", "a")]).await.expect("there is room");
         let a = read_all(&mut spool.reader).remove(0).key;
         let far = UnixMillis(UnixMillis::now().0 + 3_600_000);
-        spool.writer.again(Again { of: a, targets: vec![1], attempts: 2, due: far }).await;
+        spool.writer.again(Again { of: a, targets: vec![1], providers: Providers(1), attempts: 2, due: far }).await;
         sqlite(&directory).execute(&format!("UPDATE later SET strand = {strand}, due = 0"), []).expect("damaged");
         let mut status = spool.writer.status();
         let buried = status.wait_for(|status| status.later == 0 && status.dead == 1);
@@ -350,7 +378,7 @@ async fn a_put_does_not_wait_for_all_retries_that_are_due() {
     spool.writer.put(vec![job("chat", "a")]).await.expect("there is room");
     let a = read_all(&mut spool.reader).remove(0).key;
     let far = UnixMillis(UnixMillis::now().0 + 3_600_000);
-    spool.writer.again(Again { of: a, targets: vec![1], attempts: 2, due: far }).await;
+    spool.writer.again(Again { of: a, targets: vec![1], providers: Providers(1), attempts: 2, due: far }).await;
     // As a replay without a rate does it.
     let many = format!(
         "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 40000)
@@ -392,4 +420,25 @@ async fn nobody_else_may_read_it() {
         let mode = file.metadata().expect("its mode").permissions().mode();
         assert_eq!(mode & 0o777, 0o600, "{:?}", file.file_name());
     }
+}
+
+#[tokio::test]
+async fn a_part_waits_with_what_goes_where_it_goes() {
+    let directory = TempDir::new().expect("a directory");
+    let mut spool = open(&directory);
+    let both = Providers::default().with(Provider::Apns).with(Provider::Fcm);
+    let mixed = |id: &str| NewJob { providers: both, ..job("chat", id) };
+    spool.writer.put(vec![mixed("a"), mixed("b")]).await.expect("there is room");
+    let a = read_all(&mut spool.reader).remove(0).key;
+    let providers = Providers::default().with(Provider::Fcm);
+    spool.writer.again(Again { of: a, targets: vec![1], providers, attempts: 1, due: UnixMillis(0) }).await;
+    spool.writer.settle(vec![a]);
+    let part = read_next(&mut spool).await.remove(0);
+    assert_ne!(part.key.strand(), a.strand());
+    let strand = spool.reader.known(part.key.strand()).expect("it was read from");
+    assert_eq!((strand.providers, &*strand.app, strand.lane), (providers, "chat", Lane::Normal));
+    // Also after a restart.
+    spool.writer.close().await.expect("all is written");
+    let mut spool = open(&directory);
+    assert_eq!(ids(&read_all(&mut spool.reader)), ["b", "a"]);
 }
