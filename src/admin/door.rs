@@ -6,16 +6,19 @@ use std::time::Duration;
 
 use axum::Json;
 use axum::Router;
-use axum::extract::{Path, Request, State};
-use axum::http::{Method, StatusCode, Uri, header};
+use axum::extract::{Path, RawQuery, Request, State};
+use axum::http::{HeaderMap, Method, StatusCode, Uri, header};
 use axum::middleware;
 use axum::response::{IntoResponse, Response};
-use axum::routing::{any, get, patch};
+use axum::routing::{MethodRouter, any, get, patch, post};
+use bytes::Bytes;
 use secrecy::SecretString;
 use serde_json::json;
 use tokio_util::sync::CancellationToken;
 
-use super::patch as change;
+use super::letters::{self, Letters};
+use super::live::{self, Live};
+use super::{page, patch as change};
 use crate::door::{DoorLimits, Jobs, Problem, check_origin, guard};
 use crate::pipeline::{HttpSettings, Intake, NotPatched, Steering, View};
 
@@ -76,17 +79,21 @@ pub async fn serve(
             metrics: Arc::clone(&view.metrics),
         }),
     };
-    let steered = Steered { steering, listen: address, patience: limits.body_pause };
+    let live = Live::start(view.clone(), stop.clone());
+    let letters = Letters::of(&view);
+    let steered = Steered { steering, live, letters, listen: address, patience: limits.body_pause };
     let router = router(view, steered, settings.tokens.clone(), jobs);
     Ok((address, tokio::spawn(crate::door::serve(listener, router, limits, stop))))
 }
 
-/// What a change of a route needs.
+/// What is behind the doors of operators.
 #[derive(Clone)]
 struct Steered {
     steering: Steering,
+    live: Live,
+    letters: Letters,
     listen: SocketAddr,
-    /// How long the body may take.
+    /// How long a body may take.
     patience: Duration,
 }
 
@@ -99,7 +106,7 @@ fn router(view: View, steered: Steered, tokens: Vec<SecretString>, jobs: Router)
         .route("/metrics", get(metrics))
         .route("/v1/status", get(status))
         .with_state(view.clone())
-        .merge(Router::new().route("/v1/routes/{app}/{provider}", steer).with_state(steered))
+        .merge(operated(steer, asks_for_tokens).with_state(steered))
         .merge(jobs)
         .route_layer(middleware::from_fn_with_state(Arc::new(tokens), guard));
     Router::new()
@@ -107,8 +114,50 @@ fn router(view: View, steered: Steered, tokens: Vec<SecretString>, jobs: Router)
         .route("/readyz", get(readyz))
         .with_state(view)
         .merge(guarded)
+        .merge(page::routes())
         .method_not_allowed_fallback(no_such_method)
         .fallback(no_such_path)
+}
+
+/// What an operator looks at, and has a hand on.
+fn operated(steer: MethodRouter<Steered>, tokens: bool) -> Router<Steered> {
+    let stream = move |State(steered): State<Steered>, headers: HeaderMap| async move {
+        check_origin(&headers, steered.listen, tokens)?;
+        live::stream(&steered.live)
+    };
+    let tap = move |State(steered): State<Steered>, RawQuery(query): RawQuery, headers: HeaderMap| async move {
+        check_origin(&headers, steered.listen, tokens)?;
+        live::tap(&steered.live, &query.unwrap_or_default())
+    };
+    let dead = move |State(steered): State<Steered>, headers: HeaderMap| async move {
+        check_origin(&headers, steered.listen, tokens)?;
+        steered.letters.count().await.map(Json)
+    };
+    let replay = move |State(steered): State<Steered>, request: Request| async move {
+        check_origin(request.headers(), steered.listen, tokens)?;
+        let body = whole(request, letters::LARGEST, steered.patience).await?;
+        steered.letters.replay(&body).await.map(Json)
+    };
+    Router::new()
+        .route("/v1/routes/{app}/{provider}", steer)
+        .route("/v1/stream", get(stream))
+        .route("/v1/tap", get(tap))
+        .route("/v1/dead", get(dead))
+        .route("/v1/dead/replay", post(replay))
+}
+
+/// A body, whole and in time.
+async fn whole(request: Request, largest: usize, patience: Duration) -> Result<Bytes, Problem> {
+    let too_large = |_| {
+        let title = format!("the body is larger than {largest} bytes");
+        Problem::new(StatusCode::PAYLOAD_TOO_LARGE, title, "send only what is needed")
+    };
+    let too_slow = |_| {
+        let title = format!("the body did not come within {} s", patience.as_secs());
+        Problem::new(StatusCode::REQUEST_TIMEOUT, title, "send all of it at once")
+    };
+    let body = axum::body::to_bytes(request.into_body(), largest);
+    tokio::time::timeout(patience, body).await.map_err(too_slow)?.map_err(too_large)
 }
 
 async fn no_spool() -> Problem {
@@ -157,16 +206,7 @@ async fn try_change_route(
     request: Request,
 ) -> Result<Response, Problem> {
     check_origin(request.headers(), steered.listen, tokens)?;
-    let too_large = |_| {
-        let title = format!("the body is larger than {} bytes", change::LARGEST);
-        Problem::new(StatusCode::PAYLOAD_TOO_LARGE, title, "send only what shall change")
-    };
-    let body = axum::body::to_bytes(request.into_body(), change::LARGEST);
-    let too_slow = |_| {
-        let title = format!("the body did not come within {} s", steered.patience.as_secs());
-        Problem::new(StatusCode::REQUEST_TIMEOUT, title, "send all of it at once")
-    };
-    let body = tokio::time::timeout(steered.patience, body).await.map_err(too_slow)?.map_err(too_large)?;
+    let body = whole(request, change::LARGEST, steered.patience).await?;
     let patch = change::read(&body)?;
     match steered.steering.patch(app, provider, &patch) {
         Ok(orders) => {

@@ -5,13 +5,17 @@ mod dead;
 mod demo;
 mod enqueue;
 mod exit;
+mod live;
 mod print;
+mod reach;
 mod reload;
 mod schema;
 mod serve;
 mod signals;
 mod simulate;
 mod source;
+mod tap;
+mod top;
 mod vapid_keys;
 
 use clap::{Parser, Subcommand};
@@ -41,6 +45,10 @@ enum Command {
     Demo(demo::Demo),
     /// Send jobs (NDJSON) to the spool's door or to the broker.
     Enqueue(enqueue::Enqueue),
+    /// Watch a running instance: what it sends, what waits, what each route does and why not.
+    Top(top::Top),
+    /// Follow outcomes as they come.
+    Tap(tap::Tap),
     /// Look after dead letters, of the spool and of the broker.
     Dead(dead::Dead),
     /// Run the provider simulators alone.
@@ -74,6 +82,8 @@ fn carry_out() -> Exit {
         Command::Serve(command) => command.run(),
         Command::Demo(command) => command.run(),
         Command::Enqueue(command) => command.run(),
+        Command::Top(command) => command.run(),
+        Command::Tap(command) => command.run(),
         Command::Dead(command) => command.run(),
         Command::Simulate(command) => command.run(),
         Command::Check(command) => command.run(),

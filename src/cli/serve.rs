@@ -63,7 +63,7 @@ async fn serve(path: PathBuf, loaded: Loaded) -> Exit {
         .await
     {
         Ok((address, door)) => {
-            tracing::info!(%address, version = env!("CARGO_PKG_VERSION"), "tidegate is up; see /v1/status and /metrics");
+            tracing::info!(%address, version = env!("CARGO_PKG_VERSION"), "tidegate is up; the dashboard is at /, see also /v1/status and /metrics");
             door
         }
         Err(error) => {

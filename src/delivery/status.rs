@@ -1,5 +1,7 @@
 //! What a route shows of itself.
 
+use std::time::Instant;
+
 use serde::Serialize;
 
 /// Whether a route sends.
@@ -28,6 +30,9 @@ pub struct RouteStatus {
     pub state: RouteState,
     /// Why not, where it does not.
     pub reason: Option<String>,
+    /// When it sends again, or tries one push, as far as that is known.
+    #[serde(skip)]
+    pub until: Option<Instant>,
     /// Attempts under way.
     pub in_flight: u32,
     /// Retries that come again within two seconds.
@@ -55,6 +60,7 @@ impl Default for RouteStatus {
         Self {
             state: RouteState::NoCredential,
             reason: None,
+            until: None,
             in_flight: 0,
             on_shelf: 0,
             concurrency_limit: 0,

@@ -47,6 +47,7 @@ mod slots;
 mod stage;
 #[cfg(test)]
 mod tests;
+mod waiting;
 mod window;
 
 pub use doors::{DoorChange, KEPT_AFTER_REMOVAL, RouteDoor};
@@ -56,4 +57,5 @@ pub use lanes::Lanes;
 pub use settings::{LaneSettings, OnOverload};
 pub use shed::Shedding;
 pub use stage::{Dispatch, run};
+pub use waiting::{Waiting, Waits};
 pub use window::Window;

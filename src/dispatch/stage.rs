@@ -11,7 +11,7 @@ use tokio::sync::{Notify, mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
 use super::doors::Doors;
-use super::{DoorChange, Exit, Isolation, LaneSettings, Lanes, Parking, Shedding, Window};
+use super::{DoorChange, Exit, Isolation, LaneSettings, Lanes, Parking, Shedding, Waiting, Waits, Window};
 use crate::job::{Envelope, Lane, MemoryBudget};
 use crate::stage::Inlet;
 use crate::telemetry::Metrics;
@@ -35,6 +35,8 @@ pub struct Dispatch {
     pub exits: mpsc::Sender<Vec<Exit>>,
     /// Where it says which routes' lanes shed; written when that changes.
     pub shedding: watch::Sender<Shedding>,
+    /// Where it says what waits; written at each sweep.
+    pub waiting: watch::Sender<Waiting>,
     /// What is held in memory.
     pub memory: Arc<MemoryBudget>,
     /// For gauges.
@@ -102,6 +104,7 @@ struct Desk {
     asking: Vec<bool>,
     exits: mpsc::Sender<Vec<Exit>>,
     shedding: watch::Sender<Shedding>,
+    waiting: watch::Sender<Waiting>,
     memory: Arc<MemoryBudget>,
     metrics: Arc<Metrics>,
 }
@@ -122,6 +125,7 @@ impl Desk {
             asking: Vec::new(),
             exits: dispatch.exits,
             shedding: dispatch.shedding,
+            waiting: dispatch.waiting,
             memory: dispatch.memory,
             metrics: dispatch.metrics,
         }
@@ -224,13 +228,18 @@ impl Desk {
 
     fn sweep(&mut self, now: Instant) {
         self.lanes.sweep(now, &mut self.leaving);
+        let mut waiting = Waiting::new();
         for (id, route) in self.routes.iter() {
+            let nth = id.0 as usize;
+            waiting.resize(waiting.len().max(nth + 1), Default::default());
             for lane in Lane::ALL {
-                let (waiting, oldest) = self.lanes.line(id, lane);
+                let (pushes, oldest) = self.lanes.line(id, lane);
                 let age = oldest.map_or(Duration::ZERO, |accepted| now.saturating_duration_since(accepted));
-                self.metrics.waiting(&route.label, lane, waiting, age);
+                self.metrics.waiting(&route.label, lane, pushes, age);
+                waiting[nth][lane.index()] = Waits { pushes, oldest };
             }
         }
+        self.waiting.send_replace(waiting);
     }
 
     async fn flush_exits(&mut self) -> Result<(), mpsc::error::SendError<Vec<Exit>>> {

@@ -18,6 +18,7 @@ mod settings;
 mod sink;
 mod stage;
 mod tally;
+mod tap;
 #[cfg(test)]
 mod tests;
 mod wire;
@@ -29,5 +30,6 @@ pub use resolution::Resolution;
 pub use settings::{OutcomeSettings, WebhookSettings};
 pub use sink::{AmqpSink, Event, FileSink, Sink, Troubles, WebhookSink};
 pub use stage::{Keepers, Settlement, run};
-pub use tally::Tally;
+pub use tally::{ReasonCount, Tally};
+pub use tap::{Heard, Listener, Overheard, Tap};
 pub use wire::{schema, to_json};

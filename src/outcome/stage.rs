@@ -11,7 +11,7 @@ use futures::stream::{FuturesUnordered, StreamExt};
 use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
 
-use super::{Book, Due, Ended, Event, OutcomeKind, Resolution, Sink, Step, Tally, wire};
+use super::{Book, Due, Ended, Event, Heard, OutcomeKind, Resolution, Sink, Step, Tally, Tap, wire};
 use crate::dispatch::Exit;
 use crate::job::{Envelope, RouteId, SourceName};
 use crate::source::Keeper;
@@ -63,11 +63,13 @@ pub struct Settlement {
     pub tally: Arc<Tally>,
     /// Metrics.
     pub metrics: Arc<Metrics>,
+    /// Who listens to all outcomes, told or not.
+    pub tap: Arc<Tap>,
 }
 
 /// Runs until both inboxes are closed and everything taken in is settled.
 pub async fn run(settlement: Settlement) {
-    let Settlement { mut resolutions, mut exits, publish, sinks, keepers, labels, tally, metrics } = settlement;
+    let Settlement { mut resolutions, mut exits, publish, sinks, keepers, labels, tally, metrics, tap } = settlement;
     let told = if sinks.is_empty() { Vec::new() } else { publish };
     let mut desk = Desk {
         told: OutcomeKind::ALL.map(|kind| told.contains(&kind)),
@@ -76,6 +78,8 @@ pub async fn run(settlement: Settlement) {
         labels: Labels { known: Arc::default(), all: labels },
         tally,
         metrics,
+        tap,
+        heard: Vec::new(),
         book: Book::default(),
         batch: Batch::default(),
         telling: None,
@@ -103,6 +107,7 @@ pub async fn run(settlement: Settlement) {
             () = tokio::time::sleep_until(batch_due.unwrap_or_else(Instant::now)),
                 if desk.telling.is_none() && batch_due.is_some() => desk.batch.close(),
         }
+        desk.tap.say(&mut desk.heard);
         desk.settle(due);
         desk.tell(!delivering && !dispatching);
     }
@@ -174,6 +179,9 @@ struct Desk {
     labels: Labels,
     tally: Arc<Tally>,
     metrics: Arc<Metrics>,
+    tap: Arc<Tap>,
+    /// What the tap's listeners hear next.
+    heard: Vec<Heard>,
     book: Book,
     batch: Batch,
     /// The batch on its way to all sinks: one at a time, so that each sink sees events in order.
@@ -227,6 +235,9 @@ impl Desk {
         let took = push.envelope.origin.accepted.elapsed();
         let route = push.route();
         self.tally.ended(route, outcome.kind);
+        if let Some(reason) = &outcome.reason {
+            self.tally.because(outcome.kind, reason);
+        }
         if outcome.kind == OutcomeKind::Delivered {
             self.tally.latency(push.envelope.lane).record(took);
         }
@@ -238,6 +249,9 @@ impl Desk {
                 &unrouted
             }
         };
+        if self.tap.is_heard() {
+            self.heard.push(Heard::of(ended, app, took));
+        }
         self.metrics.ended(&PushEnd {
             app,
             provider: push.target().provider(),

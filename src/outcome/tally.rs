@@ -12,8 +12,32 @@ use crate::telemetry::Latencies;
 
 type Row = [AtomicU64; 7];
 
+/// Reasons that are told apart, with their kind of outcome; they are the provider's own words, an open set. The rest are
+/// counted together.
+const REASONS: usize = 128;
+/// A reason is cut here, in bytes.
+const REASON: usize = 64;
+
+/// How many pushes ended so, for this reason.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
+pub struct ReasonCount {
+    /// How they ended.
+    pub outcome: OutcomeKind,
+    /// Why; `other` for what came when there were too many.
+    pub reason: Box<str>,
+    /// How many.
+    pub count: u64,
+}
+
+#[derive(Debug)]
+struct Because {
+    kind: OutcomeKind,
+    reason: Box<str>,
+    count: AtomicU64,
+}
+
 /// Counts since the process started. Written by the settlement alone, read by anybody.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Tally {
     /// Block `n` has the rows of the routes from `2^n - 1` on, as many as `2^n`.
     blocks: [OnceLock<Box<[Row]>>; 32],
@@ -24,6 +48,25 @@ pub struct Tally {
     jobs_settled: AtomicU64,
     /// From acceptance to `delivered`, by lane.
     latency: [Latencies; 3],
+    /// The first that is not made yet ends them.
+    reasons: [OnceLock<Because>; REASONS],
+    /// Reasons beyond them, by kind.
+    other: Row,
+}
+
+impl Default for Tally {
+    fn default() -> Self {
+        Self {
+            blocks: Default::default(),
+            unrouted: Row::default(),
+            later: AtomicU64::new(0),
+            returned: AtomicU64::new(0),
+            jobs_settled: AtomicU64::new(0),
+            latency: Default::default(),
+            reasons: [const { OnceLock::new() }; REASONS],
+            other: Row::default(),
+        }
+    }
 }
 
 impl Tally {
@@ -39,6 +82,37 @@ impl Tally {
     pub(super) fn ended(&self, route: Option<RouteId>, kind: OutcomeKind) {
         let counts = route.map_or(&self.unrouted, |id| self.row(id));
         counts[kind.index()].fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Counts why a push ended as it did. Called by the settlement alone.
+    pub(super) fn because(&self, kind: OutcomeKind, reason: &str) {
+        let reason = &reason[..reason.floor_char_boundary(REASON)];
+        for slot in &self.reasons {
+            let because = slot.get_or_init(|| Because { kind, reason: reason.into(), count: AtomicU64::new(0) });
+            if because.kind == kind && *because.reason == *reason {
+                because.count.fetch_add(1, Ordering::Relaxed);
+                return;
+            }
+        }
+        self.other[kind.index()].fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Why pushes ended as they did, where there is a reason; the most frequent first.
+    #[must_use]
+    pub fn reasons(&self) -> Vec<ReasonCount> {
+        let known = self.reasons.iter().map_while(OnceLock::get).map(|because| ReasonCount {
+            outcome: because.kind,
+            reason: because.reason.clone(),
+            count: because.count.load(Ordering::Relaxed),
+        });
+        let other = OutcomeKind::ALL.into_iter().map(|outcome| ReasonCount {
+            outcome,
+            reason: "other".into(),
+            count: self.other[outcome.index()].load(Ordering::Relaxed),
+        });
+        let mut all: Vec<_> = known.chain(other.filter(|other| other.count > 0)).collect();
+        all.sort_by(|a, b| b.count.cmp(&a.count).then_with(|| a.reason.cmp(&b.reason)));
+        all
     }
 
     pub(super) fn later(&self) {
@@ -101,6 +175,24 @@ impl Tally {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn reasons_are_told_apart_by_kind_and_bounded() {
+        let tally = Tally::default();
+        (0..3).for_each(|_| tally.because(OutcomeKind::Rejected, "BadDeviceToken"));
+        tally.because(OutcomeKind::Failed, "BadDeviceToken");
+        let count = |outcome, reason: &str, count| ReasonCount { outcome, reason: reason.into(), count };
+        let counts =
+            [count(OutcomeKind::Rejected, "BadDeviceToken", 3), count(OutcomeKind::Failed, "BadDeviceToken", 1)];
+        assert_eq!(tally.reasons(), counts);
+        (0..1_000).for_each(|nth| tally.because(OutcomeKind::Rejected, &format!("{}é{nth}", "x".repeat(63))));
+        assert_eq!(tally.reasons().len(), 3, "cut at a character's end, they are all one");
+        (0..1_000).for_each(|nth| tally.because(OutcomeKind::Expired, &format!("r{nth}")));
+        let all = tally.reasons();
+        assert_eq!(all.len(), REASONS + 1);
+        assert_eq!(all[1], count(OutcomeKind::Expired, "other", 1_000 - (REASONS as u64 - 3)));
+        assert_eq!(all.iter().map(|reason| reason.count).sum::<u64>(), 2_004, "none is lost");
+    }
 
     #[test]
     fn every_route_has_a_row_of_its_own_from_the_first_look_on() {

@@ -13,7 +13,9 @@ use super::threads::Threads;
 use super::{End, Intake, NotReloaded, Pipeline, Settings, Sources, StartError, Steering, View};
 use crate::dispatch::Dispatch;
 use crate::job::{Envelope, Lane, MemoryBudget, RouteTable, UnixMillis};
-use crate::outcome::{AmqpSink, FileSink, Keepers, OutcomeSettings, Settlement, Sink, Tally, Troubles, WebhookSink};
+use crate::outcome::{
+    AmqpSink, FileSink, Keepers, OutcomeSettings, Settlement, Sink, Tally, Tap, Troubles, WebhookSink,
+};
 use crate::source::amqp::AmqpSource;
 use crate::source::spool::SpoolSource;
 use crate::spool::Spool;
@@ -63,6 +65,7 @@ impl Pipeline {
             amqp: sources.amqp.as_ref().map(AmqpSource::keeper),
             spool: sources.spool.as_ref().map(SpoolSource::keeper),
         };
+        let tap = Arc::new(Tap::default());
         let settlement = Settlement {
             resolutions,
             exits,
@@ -72,10 +75,12 @@ impl Pipeline {
             labels: routes.labels(),
             tally: Arc::clone(&tally),
             metrics: Arc::clone(&metrics),
+            tap: Arc::clone(&tap),
         };
         let settlement = tokio::spawn(crate::outcome::run(settlement));
         let (lanes_in, lanes) = watch::channel(settings.lanes.clone());
         let (shedding_in, shedding) = watch::channel(Vec::new());
+        let (waiting_in, waiting) = watch::channel(Vec::new());
         let dispatch = Dispatch {
             lanes,
             inlets,
@@ -83,6 +88,7 @@ impl Pipeline {
             doorbell,
             exits: exits_in,
             shedding: shedding_in,
+            waiting: waiting_in,
             memory: Arc::clone(&memory),
             metrics: Arc::clone(&metrics),
         };
@@ -94,7 +100,11 @@ impl Pipeline {
             routes: routes.open(),
             amqp: sources.amqp.as_ref().map(AmqpSource::status),
             spool: sources.spool.as_ref().map(SpoolSource::status),
+            letters: settings.spool.as_ref().map(|spool| spool.path.as_path().into()),
+            waiting,
+            shedding: shedding.clone(),
             tally,
+            tap,
             metrics,
             memory,
             troubles,

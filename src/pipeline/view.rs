@@ -1,15 +1,18 @@
 //! What a running pipeline shows: everything behind `/v1/status`, `/readyz` and the demo's table.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Instant;
 
 use serde::Serialize;
 
 use super::routes::OpenRoute;
-use crate::delivery::{RouteState, RouteStatus};
+use crate::delivery::{RouteOrders, RouteState, RouteStatus};
+use crate::dispatch::{Shedding, Waiting, Waits};
+use crate::flow::Rate;
 use crate::job::{Lane, MemoryBudget, RouteId, SourceName, UnixMillis};
-use crate::outcome::{OutcomeKind, Tally, Troubles};
+use crate::outcome::{OutcomeKind, ReasonCount, Tally, Tap, Troubles};
 use crate::source::amqp::SourceStatus;
 use crate::source::spool::SpoolSourceStatus;
 use crate::telemetry::{Metrics, RouteLabel};
@@ -24,6 +27,12 @@ pub struct View {
     pub(super) amqp: Option<watch::Receiver<SourceStatus>>,
     pub(super) spool: Option<watch::Receiver<SpoolSourceStatus>>,
     pub(super) troubles: Troubles,
+    pub(super) waiting: watch::Receiver<Waiting>,
+    pub(super) shedding: watch::Receiver<Shedding>,
+    /// Where the spool is, which has the dead letters; `None`: there is none.
+    pub letters: Option<Arc<Path>>,
+    /// Every outcome as it comes.
+    pub tap: Arc<Tap>,
     /// The books.
     pub tally: Arc<Tally>,
     /// Metrics.
@@ -45,6 +54,8 @@ pub struct Status {
     routes: Vec<RouteReport>,
     lanes: Vec<LaneReport>,
     outcomes: BTreeMap<&'static str, u64>,
+    /// Why, where it was not `delivered`; the most frequent first.
+    outcome_reasons: Vec<ReasonCount>,
     jobs_settled: u64,
     pushes_put_off: u64,
     pushes_given_back: u64,
@@ -71,7 +82,38 @@ struct RouteReport {
     provider: &'static str,
     #[serde(flatten)]
     status: RouteStatus,
+    /// Its state in words.
+    says: &'static str,
+    /// When it sends again, or tries one push, as far as that is known.
+    until: Option<UnixMillis>,
+    /// What it goes by: the configuration, or what was changed since.
+    limits: LimitsReport,
+    /// What waits for it in memory, by lane.
+    waiting: [WaitingReport; 3],
     outcomes: BTreeMap<&'static str, u64>,
+}
+
+#[derive(Debug, Serialize)]
+struct LimitsReport {
+    rate: String,
+    burst: u32,
+    concurrency: ConcurrencyReport,
+    paused: bool,
+}
+
+#[derive(Debug, Serialize)]
+struct ConcurrencyReport {
+    min: u32,
+    max: u32,
+}
+
+#[derive(Debug, Serialize)]
+struct WaitingReport {
+    lane: &'static str,
+    pushes: usize,
+    oldest_seconds: f64,
+    /// Whether its overload policy drops what has waited too long, now.
+    shedding: bool,
 }
 
 #[derive(Debug, Serialize)]
@@ -144,18 +186,10 @@ impl View {
                 .chain(spool)
                 .map(|(source, status)| SourceReport { source: source.as_str(), status })
                 .collect(),
-            routes: self
-                .routes()
-                .into_iter()
-                .map(|(id, label, status)| RouteReport {
-                    provider: label.provider.as_str(),
-                    app: label.app,
-                    status,
-                    outcomes: counts(|kind| self.tally.route(id, kind)),
-                })
-                .collect(),
+            routes: self.routes.borrow().iter().map(|route| self.route(route)).collect(),
             lanes: Lane::ALL.into_iter().map(|lane| self.lane(lane)).collect(),
             outcomes: counts(|kind| self.tally.total(kind)),
+            outcome_reasons: self.tally.reasons(),
             jobs_settled: self.tally.jobs_settled(),
             pushes_put_off: self.tally.put_off(),
             pushes_given_back: self.tally.given_back(),
@@ -170,10 +204,101 @@ impl View {
         routes.iter().map(|route| (route.id, route.label.clone(), route.status.borrow().clone())).collect()
     }
 
+    /// What waits for a route, by lane.
+    #[must_use]
+    pub fn waits(&self, route: RouteId) -> [Waits; 3] {
+        self.waiting.borrow().get(route.0 as usize).copied().unwrap_or_default()
+    }
+
+    /// Jobs that the spool holds, those in hand included; `None`: there is no spool.
+    #[must_use]
+    pub fn queued(&self) -> Option<u64> {
+        self.spool.as_ref().map(|spool| spool.borrow().store.queued)
+    }
+
+    /// Jobs that are asked of the sources now, and jobs that they have handed over and that are not settled yet.
+    #[must_use]
+    pub fn appetite(&self) -> (usize, usize) {
+        let mut sums = (0, 0);
+        let mut add = |demand: usize, unsettled: usize| sums = (sums.0 + demand, sums.1 + unsettled);
+        if let Some(spool) = &self.spool {
+            spool.borrow().lanes.iter().for_each(|lane| add(lane.demand, lane.unsettled));
+        }
+        if let Some(amqp) = &self.amqp {
+            amqp.borrow().queues.iter().for_each(|queue| add(queue.demand, queue.unsettled));
+        }
+        sums
+    }
+
+    /// Whether jobs come from a broker, too.
+    #[must_use]
+    pub const fn has_broker(&self) -> bool {
+        self.amqp.is_some()
+    }
+
+    /// What tells whether anything has changed that an operator did, or must know at once: states, reasons, limits.
+    #[must_use]
+    pub fn posture(&self) -> Vec<(RouteId, RouteState, Option<String>, RouteOrders)> {
+        let routes = Arc::clone(&self.routes.borrow());
+        let posture = |route: &OpenRoute| {
+            let status = route.status.borrow();
+            (route.id, status.state, status.reason.clone(), route.orders.borrow().clone())
+        };
+        routes.iter().map(posture).collect()
+    }
+
+    fn route(&self, OpenRoute { id, label, status, orders }: &OpenRoute) -> RouteReport {
+        let (status, orders) = (status.borrow().clone(), orders.borrow().clone());
+        let now = Instant::now();
+        let waits = self.waits(*id);
+        let sheds = self.shedding.borrow().get(id.0 as usize).copied().unwrap_or_default();
+        RouteReport {
+            app: Arc::clone(&label.app),
+            provider: label.provider.as_str(),
+            says: says(&status, &orders),
+            until: status.until.map(|until| {
+                let left = until.saturating_duration_since(now).as_millis();
+                UnixMillis(UnixMillis::now().0.saturating_add(u64::try_from(left).unwrap_or(u64::MAX)))
+            }),
+            limits: LimitsReport {
+                rate: Rate::write(orders.settings.rate),
+                burst: orders.settings.burst,
+                concurrency: ConcurrencyReport {
+                    min: orders.settings.min_concurrency,
+                    max: orders.settings.max_concurrency,
+                },
+                paused: orders.paused,
+            },
+            waiting: Lane::ALL.map(|lane| {
+                let Waits { pushes, oldest } = waits[lane.index()];
+                let age = oldest.map_or(0.0, |accepted| now.saturating_duration_since(accepted).as_secs_f64());
+                let oldest_seconds = (age * 10.0).round() / 10.0;
+                WaitingReport { lane: lane.as_str(), pushes, oldest_seconds, shedding: sheds[lane.index()] }
+            }),
+            outcomes: counts(|kind| self.tally.route(*id, kind)),
+            status,
+        }
+    }
+
     fn lane(&self, lane: Lane) -> LaneReport {
         let latency = self.tally.latency(lane);
         let millis = |quantile| latency.quantile(quantile).map(|took| took.as_millis());
         LaneReport { lane: lane.as_str(), delivered: latency.count(), p50_ms: millis(0.5), p99_ms: millis(0.99) }
+    }
+}
+
+/// A route's state as people say it.
+fn says(status: &RouteStatus, orders: &RouteOrders) -> &'static str {
+    let configured = orders.settings.rate.map(|rate| rate.per_second());
+    let ramps = status.rate.is_some_and(|rate| configured.is_none_or(|configured| rate < configured * 0.99));
+    match status.state {
+        RouteState::Ready if ramps => "flowing, ramping up",
+        RouteState::Ready => "flowing",
+        RouteState::Paused => "throttled by the provider",
+        RouteState::PausedByOperator => "paused by an operator",
+        RouteState::NoCredential => "waiting for its credential",
+        RouteState::Parked => "parked: its jobs are kept",
+        RouteState::Unavailable => "provider down: its pushes wait",
     }
 }
 

@@ -95,6 +95,21 @@ pub struct OpenLetter {
     pub intact: bool,
 }
 
+/// How many letters of an app are dead for one reason.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
+pub struct ReasonLetters {
+    /// Why, for machines.
+    pub reason: Box<str>,
+    /// Whose they are.
+    pub app: Box<str>,
+    /// How many.
+    pub letters: u64,
+    /// When the first of them died.
+    pub oldest: UnixMillis,
+    /// And the last.
+    pub newest: UnixMillis,
+}
+
 /// The dead letters of a spool.
 pub struct DeadLetters {
     connection: Connection,
@@ -119,6 +134,27 @@ impl DeadLetters {
     /// If the store can't be read; in words.
     pub fn list(&self, filter: &Filter) -> Result<Vec<Letter>, String> {
         self.select(ASKED, filter, Letter::read).map_err(words)
+    }
+
+    /// How many there are by reason and app: the most frequent `limit` of these.
+    ///
+    /// # Errors
+    /// If the store can't be read; in words.
+    pub fn count(&self, limit: usize) -> Result<Vec<ReasonLetters>, String> {
+        const SQL: &str = "SELECT reason, app, count(*), min(dead.at), max(dead.at)
+             FROM dead LEFT JOIN strands ON strands.id = strand GROUP BY reason, app ORDER BY 3 DESC, 1, 2 LIMIT ?";
+        let read = |row: &Row<'_>| {
+            Ok(ReasonLetters {
+                reason: text(row, 0)?,
+                app: text(row, 1)?,
+                letters: bytes(row, 2),
+                oldest: at(row.get(3)?),
+                newest: at(row.get(4)?),
+            })
+        };
+        let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+        let counted = self.connection.prepare(SQL).and_then(|mut count| count.query_map([limit], read)?.collect());
+        counted.map_err(words)
     }
 
     /// One letter; `None`: there is none of that number.

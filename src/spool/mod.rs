@@ -91,7 +91,7 @@ use std::path::PathBuf;
 use bytes::Bytes;
 
 pub use handle::{Spool, Writer};
-pub use letters::{DeadLetters, Filter, Letter, OpenLetter, Which};
+pub use letters::{DeadLetters, Filter, Letter, OpenLetter, ReasonLetters, Which};
 pub use reader::Reader;
 pub use settings::SpoolSettings;
 

@@ -35,8 +35,46 @@ impl Latencies {
     /// The time within which the share `quantile` (0.0 to 1.0) of them ended, to 5%; `None` before the first.
     #[must_use]
     pub fn quantile(&self, quantile: f64) -> Option<Duration> {
-        let counts: Vec<u64> = self.counts.iter().map(|count| count.load(Ordering::Relaxed)).collect();
-        let total: u64 = counts.iter().sum();
+        self.counts().quantile(quantile)
+    }
+
+    /// All that were noted until now.
+    #[must_use]
+    pub fn counts(&self) -> LatencyCounts {
+        LatencyCounts(self.counts.iter().map(|count| count.load(Ordering::Relaxed)).collect())
+    }
+
+    /// How many were noted.
+    #[must_use]
+    pub fn count(&self) -> u64 {
+        self.counts.iter().map(|count| count.load(Ordering::Relaxed)).sum()
+    }
+}
+
+/// What was noted in some time, by bucket.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct LatencyCounts(Vec<u64>);
+
+impl LatencyCounts {
+    /// What was noted since `earlier` was taken of the same latencies.
+    #[must_use]
+    pub fn since(&self, earlier: &Self) -> Self {
+        let earlier = earlier.0.iter().copied().chain(std::iter::repeat(0));
+        Self(self.0.iter().zip(earlier).map(|(now, earlier)| now.saturating_sub(earlier)).collect())
+    }
+
+    /// These and others.
+    #[must_use]
+    pub fn and(&self, others: &Self) -> Self {
+        let at = |counts: &[u64], nth: usize| counts.get(nth).copied().unwrap_or(0);
+        let buckets = self.0.len().max(others.0.len());
+        Self((0..buckets).map(|nth| at(&self.0, nth) + at(&others.0, nth)).collect())
+    }
+
+    /// The time within which the share `quantile` (0.0 to 1.0) of them ended, to 5%; `None` if there are none.
+    #[must_use]
+    pub fn quantile(&self, quantile: f64) -> Option<Duration> {
+        let total: u64 = self.0.iter().sum();
         if total == 0 {
             return None;
         }
@@ -48,18 +86,12 @@ impl Latencies {
         )]
         let rank = ((total as f64 * quantile).ceil() as u64).clamp(1, total);
         let mut seen = 0;
-        let bucket = counts.iter().position(|count| {
+        let bucket = self.0.iter().position(|count| {
             seen += count;
             seen >= rank
         });
         let bucket = i32::try_from(bucket?).ok()?;
         Some(Duration::from_secs_f64(WIDTH.powi(bucket + 1) * 1e-6))
-    }
-
-    /// How many were noted.
-    #[must_use]
-    pub fn count(&self) -> u64 {
-        self.counts.iter().map(|count| count.load(Ordering::Relaxed)).sum()
     }
 }
 
@@ -79,5 +111,20 @@ mod tests {
             assert!((got / millis - 1.0).abs() < 0.06, "quantile {quantile}: {got} ms");
         }
         assert_eq!(latencies.count(), 1000);
+    }
+
+    #[test]
+    fn what_came_since_is_told_by_itself() {
+        let (one, other) = (Latencies::default(), Latencies::default());
+        one.record(Duration::from_secs(60));
+        let before = one.counts();
+        assert_eq!(one.counts().since(&before).quantile(0.5), None);
+        one.record(Duration::from_millis(10));
+        other.record(Duration::from_secs(1));
+        let since = one.counts().since(&before);
+        let slowest = |counts: &LatencyCounts| counts.quantile(1.0).expect("some").as_secs_f64();
+        assert!(slowest(&since) < 0.011, "{}", slowest(&since));
+        assert!(slowest(&since.and(&other.counts())) > 0.9);
+        assert_eq!(before.since(&LatencyCounts::default()), before);
     }
 }

@@ -4,6 +4,6 @@ mod latency;
 mod logging;
 mod metrics;
 
-pub use latency::Latencies;
+pub use latency::{Latencies, LatencyCounts};
 pub use logging::{start_logging, start_logging_to};
 pub use metrics::{JobResult, Metrics, PushEnd, RouteGauges, RouteLabel};

@@ -8,7 +8,8 @@ use tempfile::tempdir;
 
 use super::command::{Ran, Running, run, tidegate};
 
-const COMMANDS: [&str; 8] = ["dead", "serve", "demo", "enqueue", "simulate", "check", "schema", "vapid-keys"];
+const COMMANDS: [&str; 10] =
+    ["top", "tap", "dead", "serve", "demo", "enqueue", "simulate", "check", "schema", "vapid-keys"];
 
 fn check(text: &str) -> Ran {
     let folder = tempdir().unwrap();

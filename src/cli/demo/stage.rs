@@ -49,7 +49,7 @@ async fn on_stage(demo: &Demo, place: &Place, signals: &mut Signals) -> Result<B
         let (address, _door) = door.await.map_err(|error| error.to_string())?;
         let ledger = simulator.ledger_address();
         tell(format_args!(
-            "watch it: http://{address}/v1/status and /metrics; the simulators' ledger: http://{ledger}/ledger"
+            "watch it: http://{address}/ in a browser, or `tidegate top --url http://{address}`; the simulators' ledger: http://{ledger}/ledger"
         ));
         let (cpu, begun) = (Cpu::now(), Instant::now());
         let most = play(demo, place, address, &pipeline.view(), signals).await?.saturating_duration_since(begun);

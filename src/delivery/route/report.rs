@@ -116,6 +116,13 @@ impl Route {
             None if self.gate.paused_until(now).is_some() => RouteState::Paused,
             None => RouteState::Ready,
         };
+        let until = match state {
+            RouteState::Paused => self.gate.paused_until(now),
+            RouteState::Parked | RouteState::Unavailable => {
+                Some(now + self.gate.keep_for(now)).filter(|until| *until > now)
+            }
+            RouteState::Ready | RouteState::PausedByOperator | RouteState::NoCredential => None,
+        };
         let rate = self.gate.rate();
         let pool = self.ways.status();
         let origins = self.ways.origins().and_then(|origins| origins.trouble(now));
@@ -129,6 +136,7 @@ impl Route {
         let status = RouteStatus {
             state,
             reason,
+            until,
             in_flight: self.under_way(),
             on_shelf: self.shelf.len(),
             concurrency_limit: self.concurrency_limit(),

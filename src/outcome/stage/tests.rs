@@ -72,6 +72,7 @@ impl Bench {
             labels: watch::channel([Provider::Apns, Provider::Fcm].map(label).into()).1,
             tally: Arc::clone(&tally),
             metrics: Arc::new(Metrics::default()),
+            tap: Arc::default(),
         };
         let task = tokio::spawn(run(settlement));
         Self { resolutions: resolutions_in, acknowledger: Arc::new(Remembers::default()), sink, keeper, tally, task }
