@@ -7,7 +7,7 @@ use std::time::Duration;
 use axum::Json;
 use axum::Router;
 use axum::extract::{Path, Request, State};
-use axum::http::{Method, StatusCode, Uri, header};
+use axum::http::{Method, StatusCode, Uri};
 use axum::middleware;
 use axum::response::{IntoResponse, Response};
 use axum::routing::{any, get, patch};
@@ -16,6 +16,7 @@ use serde_json::json;
 use tokio_util::sync::CancellationToken;
 
 use super::patch as change;
+use super::scrape;
 use crate::door::{DoorLimits, Jobs, Problem, check_origin, guard};
 use crate::pipeline::{HttpSettings, Intake, NotPatched, Steering, View};
 
@@ -95,7 +96,7 @@ fn router(view: View, steered: Steered, tokens: Vec<SecretString>, jobs: Router)
         change_route(steered, app, provider, asks_for_tokens, request)
     });
     let guarded = Router::new()
-        .route("/metrics", get(metrics))
+        .route("/metrics", get(scrape::metrics))
         .route("/v1/status", get(status))
         .with_state(view.clone())
         .merge(Router::new().route("/v1/routes/{app}/{provider}", steer).with_state(steered))
@@ -129,12 +130,6 @@ async fn readyz(State(view): State<View>) -> Response {
     let (ready, reasons) = view.readiness();
     let status = if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
     (status, Json(json!({"ready": ready, "reasons": reasons}))).into_response()
-}
-
-async fn metrics(State(view): State<View>) -> Response {
-    view.metrics.memory_held(view.memory.bytes());
-    let kind = "application/openmetrics-text; version=1.0.0; charset=utf-8";
-    ([(header::CONTENT_TYPE, kind)], view.metrics.render()).into_response()
 }
 
 async fn status(State(view): State<View>) -> Response {

@@ -4,7 +4,7 @@
 //! | --- | --- |
 //! | `GET /livez` | 200 while the process runs |
 //! | `GET /readyz` | 200 or 503, with the reasons |
-//! | `GET /metrics` | OpenMetrics text |
+//! | `GET /metrics` | OpenMetrics text, or Prometheus' own, as `accept` says |
 //! | `GET /v1/status` | everything there is to see, as JSON |
 //! | `POST /v1/jobs` | queues jobs, where there is a spool: see [`door`](crate::door) |
 //! | `PATCH /v1/routes/{app}/{provider}` | changes a route's rate and concurrency, pauses and resumes it, until the next reload |
@@ -15,5 +15,6 @@
 
 mod door;
 mod patch;
+mod scrape;
 
 pub use door::{AdminError, serve};

@@ -86,6 +86,7 @@ impl Reloader {
             Ok(new) => new,
             Err(problems) => {
                 tracing::error!(why, %problems, "the configuration was not reloaded: it is bad; the old one stays");
+                pipeline.view().metrics.reloaded(false);
                 return;
             }
         };
@@ -96,6 +97,7 @@ impl Reloader {
             Ok(reloaded) => reloaded,
             Err(error) => {
                 tracing::error!(why, %error, "the configuration was not reloaded; the old one stays");
+                pipeline.view().metrics.reloaded(false);
                 if error == NotReloaded::Busy {
                     self.loaded = None;
                 }
@@ -103,6 +105,7 @@ impl Reloader {
             }
         };
         self.drain_timeout = new.settings.limits.drain_timeout;
+        pipeline.view().metrics.reloaded(true);
         let Reloaded { added, removed, renewed } = &reloaded;
         let (added, removed, renewed) = (list(added), list(removed), list(renewed));
         tracing::info!(

@@ -245,6 +245,7 @@ impl Desk {
             outcome: outcome.kind.as_str(),
             reason: outcome.reason.as_deref().unwrap_or_default(),
             took,
+            traceparent: push.envelope.job.traceparent.as_deref(),
         });
     }
 

@@ -12,6 +12,7 @@ use crate::job::{Lane, MemoryBudget, RouteId, SourceName, UnixMillis};
 use crate::outcome::{OutcomeKind, Tally, Troubles};
 use crate::source::amqp::SourceStatus;
 use crate::source::spool::SpoolSourceStatus;
+use crate::spool::SpoolStatus;
 use crate::telemetry::{Metrics, RouteLabel};
 use tokio::sync::watch;
 
@@ -126,6 +127,16 @@ impl View {
             }
         }
         (ready && usable, reasons)
+    }
+
+    /// Brings the gauges up to date that nobody keeps so by himself: before a scrape.
+    pub fn measure(&self) {
+        self.metrics.ready(self.readiness().0);
+        self.metrics.memory(self.memory.bytes(), self.memory.limit());
+        if let Some(spool) = &self.spool {
+            let SpoolStatus { queued, later, dead, used_bytes, .. } = spool.borrow().store;
+            self.metrics.spool(queued, later, dead, used_bytes);
+        }
     }
 
     /// The status document.
