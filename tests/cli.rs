@@ -25,5 +25,8 @@ mod simulate;
 #[path = "cli/serve.rs"]
 mod serve;
 
+#[path = "cli/notify.rs"]
+mod notify;
+
 #[path = "cli/demo.rs"]
 mod demo;

@@ -5,6 +5,7 @@ mod dead;
 mod demo;
 mod enqueue;
 mod exit;
+mod notify;
 mod print;
 mod reload;
 mod schema;
