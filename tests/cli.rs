@@ -25,6 +25,12 @@ mod simulate;
 #[path = "cli/serve.rs"]
 mod serve;
 
+#[path = "cli/job.rs"]
+mod job;
+
+#[path = "cli/manual.rs"]
+mod manual;
+
 #[path = "cli/notify.rs"]
 mod notify;
 

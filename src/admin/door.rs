@@ -15,6 +15,7 @@ use secrecy::SecretString;
 use serde_json::json;
 use tokio_util::sync::CancellationToken;
 
+use super::jobs as ask;
 use super::patch as change;
 use super::scrape;
 use crate::door::{DoorLimits, Jobs, Problem, check_origin, guard};
@@ -98,6 +99,7 @@ fn router(view: View, steered: Steered, tokens: Vec<SecretString>, jobs: Router)
     let guarded = Router::new()
         .route("/metrics", get(scrape::metrics))
         .route("/v1/status", get(status))
+        .route("/v1/jobs/{id}", get(ask::job))
         .with_state(view.clone())
         .merge(Router::new().route("/v1/routes/{app}/{provider}", steer).with_state(steered))
         .merge(jobs)

@@ -7,6 +7,7 @@
 //! | `GET /metrics` | OpenMetrics text, or Prometheus' own, as `accept` says |
 //! | `GET /v1/status` | everything there is to see, as JSON |
 //! | `POST /v1/jobs` | queues jobs, where there is a spool: see [`door`](crate::door) |
+//! | `GET /v1/jobs/{id}` | what became of a job: what waits, what comes again, how its pushes ended |
 //! | `PATCH /v1/routes/{app}/{provider}` | changes a route's rate and concurrency, pauses and resumes it, until the next reload |
 //!
 //! The health doors are open, since an orchestrator knocks at them; the others ask for a bearer token where tokens are
@@ -14,6 +15,7 @@
 //! Errors are `application/problem+json`, with the remedy.
 
 mod door;
+mod jobs;
 mod patch;
 mod scrape;
 

@@ -5,6 +5,8 @@ mod dead;
 mod demo;
 mod enqueue;
 mod exit;
+mod job;
+mod manual;
 mod notify;
 mod print;
 mod reload;
@@ -43,12 +45,18 @@ enum Command {
     Enqueue(enqueue::Enqueue),
     /// Look after dead letters, of the spool and of the broker.
     Dead(dead::Dead),
+    /// Say what became of a job.
+    Job(job::Job),
     /// Run the provider simulators alone.
     Simulate(simulate::Simulate),
     /// Validate a configuration, offline.
     Check(check::Check),
     /// Print JSON Schema.
     Schema(schema::Schema),
+    /// Print a shell's completions.
+    Completions(manual::Completions),
+    /// Print the manual page, or write one for each command.
+    Man(manual::Manual),
 }
 
 /// Reads the command line and carries it out. A panic on the way is told as what it is: [`Exit::Bug`].
@@ -73,9 +81,12 @@ fn carry_out() -> Exit {
         Command::Demo(command) => command.run(),
         Command::Enqueue(command) => command.run(),
         Command::Dead(command) => command.run(),
+        Command::Job(command) => command.run(),
         Command::Simulate(command) => command.run(),
         Command::Check(command) => command.run(),
         Command::Schema(command) => command.run(),
+        Command::Completions(command) => command.run(),
+        Command::Man(command) => command.run(),
     }
 }
 

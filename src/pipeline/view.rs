@@ -6,6 +6,7 @@ use std::time::Instant;
 
 use serde::Serialize;
 
+use super::inquiry::Inquiry;
 use super::routes::OpenRoute;
 use crate::delivery::{RouteState, RouteStatus};
 use crate::job::{Lane, MemoryBudget, RouteId, SourceName, UnixMillis};
@@ -25,6 +26,7 @@ pub struct View {
     pub(super) amqp: Option<watch::Receiver<SourceStatus>>,
     pub(super) spool: Option<watch::Receiver<SpoolSourceStatus>>,
     pub(super) troubles: Troubles,
+    pub(super) inquiry: Inquiry,
     /// The books.
     pub tally: Arc<Tally>,
     /// Metrics.
@@ -127,6 +129,12 @@ impl View {
             }
         }
         (ready && usable, reasons)
+    }
+
+    /// The way to ask what became of a job.
+    #[must_use]
+    pub const fn inquiry(&self) -> &Inquiry {
+        &self.inquiry
     }
 
     /// Brings the gauges up to date that nobody keeps so by himself: before a scrape.

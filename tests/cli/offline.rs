@@ -8,7 +8,8 @@ use tempfile::tempdir;
 
 use super::command::{Ran, Running, run, tidegate};
 
-const COMMANDS: [&str; 7] = ["dead", "serve", "demo", "enqueue", "simulate", "check", "schema"];
+const COMMANDS: [&str; 10] =
+    ["dead", "serve", "demo", "enqueue", "simulate", "check", "schema", "job", "completions", "man"];
 
 fn check(text: &str) -> Ran {
     let folder = tempdir().unwrap();

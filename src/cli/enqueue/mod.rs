@@ -13,6 +13,7 @@ mod place;
 use clap::Args;
 
 use self::place::{Place, To};
+pub(super) use self::place::{listening, url};
 use super::{Exit, fail, print, runtime, tell};
 use crate::job::Lane;
 

@@ -52,7 +52,8 @@ pub(super) enum To {
     Broker(AmqpSettings),
 }
 
-fn url(text: &str) -> Result<Url, String> {
+/// Reads a door's address.
+pub(in crate::cli) fn url(text: &str) -> Result<Url, String> {
     let url: Url = text.parse().map_err(|error| format!("{error}; write http://127.0.0.1:8080"))?;
     match url.scheme() {
         "http" | "https" if url.has_host() => Ok(url),
@@ -116,7 +117,7 @@ fn jobs(mut url: Url) -> Url {
 }
 
 /// Where the configuration's door is reached from this machine.
-fn listening(http: &HttpSettings) -> Result<Url, String> {
+pub(in crate::cli) fn listening(http: &HttpSettings) -> Result<Url, String> {
     if http.listen.port() == 0 {
         return Err("http.listen has port 0, so the door may be anywhere; name it with --url".to_owned());
     }

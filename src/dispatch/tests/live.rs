@@ -44,6 +44,7 @@ async fn the_task_takes_on_other_lanes_while_it_runs() {
         doorbell,
         exits,
         shedding: watch::channel(Vec::new()).0,
+        asks: mpsc::channel(1).1,
         memory: MemoryBudget::new(GIB),
         metrics: Arc::new(Metrics::default()),
     };
@@ -93,6 +94,7 @@ impl Bench {
             doorbell: Arc::clone(&doorbell),
             exits,
             shedding: watch::channel(Vec::new()).0,
+            asks: mpsc::channel(1).1,
             memory: MemoryBudget::new(GIB),
             metrics: Arc::clone(&metrics),
         };
