@@ -18,7 +18,7 @@ use super::listener::Peer;
 use super::problem::quoted;
 use super::rate::{Client, Rate};
 use super::split::{Shape, split};
-use super::{DoorLimits, Problem, origin};
+use super::{DoorLimits, Problem, origin, trace};
 use crate::dispatch::Shedding;
 use crate::flow;
 use crate::job::{BadJob, Defaults, Job, Lane, RouteTable, SourceName, UnixMillis, decode};
@@ -80,6 +80,7 @@ impl Desk {
         self.check_rate(&head.extensions)?;
         let shape = Shape::of(&head.headers)?;
         let deadline = deadline(&head.headers)?;
+        let traceparent = trace::of(&head.headers);
         let pace = Pace { whole: self.jobs.limits.body_timeout, pause: self.jobs.limits.body_pause };
         let Whole { bytes, held } = body::read(&head.headers, body, &self.memory, pace).await?;
         let parts = split(shape, &bytes)?;
@@ -88,7 +89,11 @@ impl Desk {
             if index % TURN == TURN - 1 {
                 tokio::task::yield_now().await;
             }
-            jobs.push(self.admit(index, part, deadline)?);
+            let mut job = self.admit(index, part, deadline)?;
+            if let (Some(parent), None) = (traceparent, &job.traceparent) {
+                job.new.body = trace::put(job.new.body, parent);
+            }
+            jobs.push(job.new);
         }
         let ids: Vec<Box<str>> = jobs.iter().map(|job| job.id.clone()).collect();
         let put = self.queue(jobs, held).await.map_err(refusal)?;
@@ -121,7 +126,7 @@ impl Desk {
     }
 
     /// Reads one job and finds its strand.
-    fn admit(&self, index: usize, body: Bytes, deadline: Option<UnixMillis>) -> Result<NewJob, Problem> {
+    fn admit(&self, index: usize, body: Bytes, deadline: Option<UnixMillis>) -> Result<Admitted, Problem> {
         let ours = uuid::Uuid::now_v7().to_string();
         let job = decode(&body, Defaults { id: Some(&ours), app: None }).map_err(|bad| Problem::of_job(index, bad))?;
         let lane = job.priority.unwrap_or(Lane::Normal);
@@ -132,7 +137,8 @@ impl Desk {
                 Problem::later(StatusCode::TOO_MANY_REQUESTS, title, ROOM)
             }
         })?;
-        Ok(NewJob {
+        let traceparent = job.traceparent;
+        let new = NewJob {
             named: *job.id != ours,
             providers: job.to.iter().fold(Providers::default(), |all, target| all.with(target.provider())),
             pushes: u16::try_from(job.to.len()).expect("a job has at most 1,000 targets"),
@@ -142,7 +148,8 @@ impl Desk {
             accepted_at: UnixMillis::now(),
             deadline,
             body,
-        })
+        };
+        Ok(Admitted { new, traceparent })
     }
 
     fn check_app(&self, job: &Job, lane: Lane) -> Result<(), NotNow> {
@@ -171,6 +178,13 @@ fn count(metrics: &Metrics, lanes: &[Lane], put: &Put) {
             }
         }
     }
+}
+
+/// A job that was found good.
+struct Admitted {
+    new: NewJob,
+    /// The trace that it names itself.
+    traceparent: Option<Box<str>>,
 }
 
 /// Why a job that can be read is not queued.

@@ -21,6 +21,7 @@ mod stage;
 mod tally;
 #[cfg(test)]
 mod tests;
+mod trace;
 mod wire;
 
 pub use book::{Book, Due, Step};

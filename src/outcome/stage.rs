@@ -12,7 +12,7 @@ use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
 
 use super::recent::{Left, Recent};
-use super::{Book, Due, Ended, Event, OutcomeKind, PastAsk, Resolution, Sink, Step, Tally, wire};
+use super::{Book, Due, Ended, Event, OutcomeKind, PastAsk, Resolution, Sink, Step, Tally, trace, wire};
 use crate::dispatch::Exit;
 use crate::job::{Envelope, Push, RouteId, SourceName, UnixMillis};
 use crate::source::Keeper;
@@ -257,6 +257,7 @@ impl Desk {
             took,
             traceparent: push.envelope.job.traceparent.as_deref(),
         });
+        trace::tell(ended, &app);
     }
 
     /// Whose a push is.

@@ -23,4 +23,4 @@ pub use labels::{JobResult, RouteLabel};
 pub use latency::Latencies;
 pub use logging::{start_logging, start_logging_to};
 pub use metrics::{Exposition, Metrics, PushEnd};
-pub use trace::trace_id;
+pub use trace::{is_sampled, trace_id};

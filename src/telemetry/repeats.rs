@@ -181,4 +181,62 @@ mod tests {
         }
         assert!(repeats.0.len() <= KNOWN + 1);
     }
+
+    #[derive(Clone, Default)]
+    struct Log(std::sync::Arc<Mutex<Vec<u8>>>);
+
+    impl std::io::Write for Log {
+        fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+            self.0.lock().unwrap().extend_from_slice(bytes);
+            Ok(bytes.len())
+        }
+
+        fn flush(&mut self) -> std::io::Result<()> {
+            Ok(())
+        }
+    }
+
+    impl tracing_subscriber::fmt::MakeWriter<'_> for Log {
+        type Writer = Self;
+
+        fn make_writer(&self) -> Self {
+            self.clone()
+        }
+    }
+
+    #[test]
+    fn a_log_leaves_out_what_repeats_and_nothing_else() {
+        let log = Log::default();
+        let format = tracing_subscriber::fmt::format().json().flatten_event(true);
+        let subscriber = tracing_subscriber::fmt().json().event_format(Sparing::new(format, true));
+        let subscriber = subscriber.with_max_level(Level::DEBUG).with_writer(log.clone()).finish();
+        let before = left_out().get();
+        tracing::subscriber::with_default(subscriber, || {
+            for nth in 0..100 {
+                tracing::warn!(route = "chat/fcm", "it fails");
+                tracing::debug!("whoever asks for it wants all");
+                tracing::error!(target: "tidegate::cli::reload", "an answer to what an operator did");
+                tracing::info!(nth, "each is another");
+            }
+        });
+        let text = String::from_utf8(log.0.lock().unwrap().clone()).unwrap();
+        let lines: Vec<serde_json::Value> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+        let count = |message: &str| lines.iter().filter(|line| line["message"] == message).count();
+        assert_eq!(count("it fails"), EQUAL as usize);
+        assert_eq!((count("whoever asks for it wants all"), count("each is another")), (100, 100));
+        assert_eq!(count("an answer to what an operator did"), 100);
+        assert_eq!(left_out().get() - before, 100 - u64::from(EQUAL));
+    }
+
+    #[test]
+    fn what_was_left_out_is_confessed_as_a_line_of_its_own() {
+        let sparing = |json| Sparing::new((), json);
+        let mut text = String::new();
+        sparing(true).confess(7, &mut Writer::new(&mut text)).unwrap();
+        let line: serde_json::Value = serde_json::from_str(&text).unwrap();
+        assert_eq!((&line["left_out"], &line["level"]), (&serde_json::json!(7), &serde_json::json!("WARN")));
+        let mut text = String::new();
+        sparing(false).confess(7, &mut Writer::new(&mut text)).unwrap();
+        assert_eq!(text, " WARN 7 lines like the next were left out in the last minutes\n");
+    }
 }

@@ -7,10 +7,16 @@ pub fn trace_id(traceparent: &str) -> Option<&str> {
     traceparent.get(3..35)
 }
 
-/// The same, if the caller recorded the trace: only then it is worth a look.
+/// Whether the caller records the trace (section 3.2.3, `sampled`).
+#[must_use]
+pub fn is_sampled(traceparent: &str) -> bool {
+    let flags = traceparent.get(53..55).and_then(|flags| u8::from_str_radix(flags, 16).ok());
+    flags.is_some_and(|flags| flags & 1 == 1)
+}
+
+/// The trace's id, if its caller records it: only then it is worth a look.
 pub(super) fn sampled_id(traceparent: &str) -> Option<&str> {
-    let flags = u8::from_str_radix(traceparent.get(53..55)?, 16).ok()?;
-    trace_id(traceparent).filter(|_| flags & 1 == 1)
+    trace_id(traceparent).filter(|_| is_sampled(traceparent))
 }
 
 #[cfg(test)]
