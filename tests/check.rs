@@ -188,11 +188,14 @@ fn each_finding_says_where_what_and_what_to_do() {
 #[test]
 fn what_is_all_right_is_not_doubted() {
     let credentials = credentials();
+    let written = "request_timeout = \"20s\"\n[apps.chat.fcm.concurrency]\nmax = 8000\n";
     let simulated = "endpoint = \"https://localhost:2197\"\nrate = \"unlimited\"\nconnections = 1";
     for text in [
         format!("{SPOOL}{}", both("", "")),
         format!("{BROKER}{}", both("", "")),
         format!("{SPOOL}{}", both(simulated, simulated)),
+        // Defaults, written out.
+        format!("[limits]\ndrain_timeout = \"30s\"\n{BROKER}max_prefetch = 2000\n{}", both("", written)),
         format!("{BROKER}max_prefetch = 400\n{}", both("", "")),
         format!("{SPOOL}{}", both("", "rate = \"600000/min\"\nconnections = 20")),
         format!("{SPOOL}[lanes.low]\non_overload = \"shed_oldest\"\nmax_age = \"1h\"\n{}", both("", "")),

@@ -9,6 +9,8 @@ use std::time::Duration;
 
 use super::Meaning;
 use crate::config::section::{Entry, Section};
+use crate::config::table::{Absent, Literal};
+use crate::config::value::Value;
 use crate::dispatch::OnOverload;
 use crate::flow::Rate;
 use crate::job::{Lane, Provider};
@@ -75,8 +77,14 @@ fn routes<'a>(root: &'a Section, settings: &'a Settings) -> Vec<Route<'a>> {
     found
 }
 
+/// Whether somebody chose the value: it is written, and not what holds anyway.
 fn is_written(entry: &Entry) -> bool {
-    entry.span.is_some()
+    let default = match (entry.default, &entry.value) {
+        (Absent::Is(Literal::Whole(default)), Some(Value::Whole(value))) => default == *value,
+        (Absent::Is(Literal::Text(default)), Some(value)) => value.toml().trim_matches('"') == default,
+        _ => false,
+    };
+    entry.span.is_some() && !default
 }
 
 impl Meaning<'_> {
