@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use prometheus_client::collector::Collector;
-use prometheus_client::encoding::{DescriptorEncoder, EncodeLabelSet, EncodeMetric};
+use prometheus_client::encoding::{DescriptorEncoder, EncodeGaugeValue, EncodeLabelSet, EncodeMetric};
 use prometheus_client::metrics::MetricType;
 use prometheus_client::metrics::gauge::ConstGauge;
 use prometheus_client::registry::Unit;
@@ -123,10 +123,10 @@ fn add(sum: &mut RouteGauges, one: &RouteGauges) {
 struct Page<'a>(DescriptorEncoder<'a>);
 
 impl Page<'_> {
-    fn family<L: EncodeLabelSet>(
+    fn family<L: EncodeLabelSet, V: EncodeGaugeValue>(
         &mut self,
         (name, help, unit): (&str, &str, Option<Unit>),
-        values: impl Iterator<Item = (L, f64)>,
+        values: impl Iterator<Item = (L, V)>,
     ) -> std::fmt::Result {
         let mut family = self.0.encode_descriptor(name, help, unit.as_ref(), MetricType::Gauge)?;
         for (labels, value) in values {
@@ -140,25 +140,27 @@ impl Collector for Board {
     fn encode(&self, encoder: DescriptorEncoder<'_>) -> std::fmt::Result {
         let Sums { routes, lines } = self.sums();
         let mut page = Page(encoder);
-        let of_routes = |value: fn(&RouteGauges) -> Option<f64>| {
-            routes.iter().filter_map(move |(labels, sum)| Some((labels.clone(), value(sum)?)))
+        // Counts are written as whole numbers.
+        let whole = |value: fn(&RouteGauges) -> u32| {
+            routes.iter().map(move |(labels, sum)| (labels.clone(), i64::from(value(sum))))
         };
-        #[expect(clippy::cast_precision_loss, reason = "far fewer than 2^53")]
-        let waiting = lines.iter().map(|(labels, line)| (labels.clone(), line.waiting as f64));
+        let waiting = lines.iter();
+        let waiting = waiting.map(|(labels, line)| (labels.clone(), i64::try_from(line.waiting).unwrap_or(i64::MAX)));
         page.family(("waiting", "Pushes waiting in memory", None), waiting)?;
         let oldest = lines.iter().map(|(labels, line)| (labels.clone(), line.oldest.as_secs_f64()));
         let help = "Time since the acceptance of the push that waits at the head of the line";
         page.family(("oldest_waiting", help, Some(Unit::Seconds)), oldest)?;
-        page.family(("in_flight", "Attempts under way", None), of_routes(|sum| Some(sum.in_flight.into())))?;
-        let limit = of_routes(|sum| Some(sum.concurrency_limit.into()));
+        page.family(("in_flight", "Attempts under way", None), whole(|sum| sum.in_flight))?;
+        let limit = whole(|sum| sum.concurrency_limit);
         page.family(("concurrency_limit", "Attempts that may be under way", None), limit)?;
-        let rate = of_routes(|sum| Some(sum.rate_limit));
+        let rate = routes.iter().map(|(labels, sum)| (labels.clone(), sum.rate_limit));
         page.family(("rate_limit", "Pushes a second that the operator allows", None), rate)?;
-        let breaker = of_routes(|sum| Some(sum.breaker.into()));
+        let breaker = whole(|sum| sum.breaker.into());
         page.family(("breaker_state", "0 closed, 1 half open, 2 open", None), breaker)?;
-        page.family(("connections", "Connections open", None), of_routes(|sum| Some(sum.connections.into())))?;
+        page.family(("connections", "Connections open", None), whole(|sum| sum.connections))?;
         #[expect(clippy::cast_precision_loss, reason = "seconds since 1970 fit in 53 bits")]
-        let expiry = of_routes(|sum| sum.credential_expires.map(|end| end.seconds() as f64));
+        let expiry =
+            routes.iter().filter_map(|(labels, sum)| Some((labels.clone(), sum.credential_expires?.seconds() as f64)));
         let help = "When the route's certificate or access token ends; access tokens are renewed well before";
         page.family(("credential_expiry_timestamp", help, Some(Unit::Seconds)), expiry)
     }
