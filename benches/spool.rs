@@ -4,6 +4,8 @@
 //! the dedupe window is paid for. After each case a line tells the CPU time that a job took, of all threads.
 //! `cargo bench --bench spool`; the figures stand in `src/spool/mod.rs`.
 
+mod measure;
+
 use std::fs;
 use std::path::Path;
 use std::sync::Arc;
@@ -15,6 +17,8 @@ use tempfile::TempDir;
 use tidegate::job::{Lane, Provider, UnixMillis};
 use tidegate::spool::{NewJob, Providers, Reader, Spool, SpoolSettings, Writer};
 use tokio::runtime::Runtime;
+
+use measure::process_cpu;
 
 const PER_PUT: [usize; 3] = [1, 100, 1_000];
 const PUTTERS: [usize; 3] = [1, 16, 64];
@@ -109,14 +113,6 @@ fn job(nth: u64) -> NewJob {
     }
 }
 
-/// CPU time of this process so far, in ticks of 10 ms.
-fn cpu() -> Duration {
-    let stat = fs::read_to_string(Path::new("/proc/self/stat")).expect("Linux");
-    let after_name = stat.rsplit(')').next().expect("a process has a name");
-    let ticks: u64 = after_name.split_whitespace().skip(11).take(2).map(|n| n.parse::<u64>().expect("a number")).sum();
-    Duration::from_millis(ticks * 10)
-}
-
 #[derive(Clone, Copy, PartialEq)]
 enum Way {
     In,
@@ -136,19 +132,19 @@ fn measure(criterion: &mut Criterion, name: &str, way: Way) {
             bencher.iter_custom(|iterations| {
                 let mut spent = Duration::ZERO;
                 for _ in 0..iterations {
-                    let (start, before) = (Instant::now(), cpu());
+                    let (start, before) = (Instant::now(), process_cpu());
                     let tasks = bench.put(jobs, per_put, putters);
                     if way == Way::InAndOut {
                         bench.take(jobs);
                     }
                     bench.wait(tasks);
                     if way == Way::In {
-                        (spent, used) = (spent + start.elapsed(), used + (cpu() - before));
+                        (spent, used) = (spent + start.elapsed(), used + (process_cpu() - before));
                         bench.take(jobs);
                         bench.rest();
                     } else {
                         bench.rest();
-                        (spent, used) = (spent + start.elapsed(), used + (cpu() - before));
+                        (spent, used) = (spent + start.elapsed(), used + (process_cpu() - before));
                     }
                     done += jobs;
                 }

@@ -228,6 +228,7 @@ async fn dead_letters_keep_their_body(stub: &mut Stub, peer: &Peer) {
     let dead = Dead {
         envelope: Arc::clone(&jobs[0]),
         targets: vec![1],
+        attempts: 5,
         reason: "attempts".into(),
         detail: "five attempts, all 503".into(),
     };
@@ -238,6 +239,7 @@ async fn dead_letters_keep_their_body(stub: &mut Stub, peer: &Peer) {
         ("x-tidegate-reason", "attempts"),
         ("x-tidegate-detail", "five attempts, all 503"),
         ("x-tidegate-targets", "1"),
+        ("x-tidegate-attempts", "LongInt(5)"),
         ("x-tidegate-queue", "tidegate.jobs.low"),
     ] {
         assert_eq!(text(&properties, header).as_deref(), Some(value), "{header}");

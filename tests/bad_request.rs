@@ -57,7 +57,7 @@ impl Door {
         let (directory, spool) = spool(1 << 30, 0);
         let (routes_in, routes) = watch::channel(table(&["chat"]));
         let (shedding_in, shedding) = watch::channel(Shedding::new());
-        let intake = Some(Intake { writer: spool.writer, routes, shedding });
+        let intake = Some(Intake { writer: spool.writer, routes, shedding, closed: CancellationToken::new() });
         let (view, steering) = (pipeline.view(), pipeline.steering());
         let door = admin::serve(&loaded.settings.http, view, steering, intake, CancellationToken::new());
         let (address, _) = door.await.unwrap();

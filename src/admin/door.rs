@@ -66,10 +66,11 @@ pub async fn serve(
     let limits = DoorLimits::default();
     let jobs = match intake {
         None => Router::new().route("/v1/jobs", any(no_spool)),
-        Some(Intake { writer, routes, shedding }) => crate::door::routes(Jobs {
+        Some(Intake { writer, routes, shedding, closed }) => crate::door::routes(Jobs {
             writer,
             routes,
             shedding,
+            closed,
             rate: settings.rate,
             listen: address,
             tokens: !settings.tokens.is_empty(),

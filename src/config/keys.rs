@@ -123,7 +123,7 @@ static SPOOL: Table = Table {
             text("256MiB"),
             "Bytes that its disk must have left; below them jobs are refused (507), and deliveries go on.",
         ),
-        // Ids are kept in memory, a million at most.
+        // Ids are kept in memory, 880,000 at most.
         key(
             "dedupe",
             Kind::Duration { min: 0, max: 24 * HOUR, grain: 1 },
@@ -134,7 +134,7 @@ static SPOOL: Table = Table {
             "max_deliveries",
             Kind::Whole { min: 1, max: 10_000 },
             whole(100),
-            "A job that was in hand this often when the process died is a dead letter (poison).",
+            "A job that was in hand more often than this when the process died is a dead letter (poison).",
         ),
     ]],
     always: false,

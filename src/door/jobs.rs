@@ -11,10 +11,9 @@ use axum::{Json, Router};
 use bytes::Bytes;
 use serde_json::json;
 use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
 
 use super::body::{self, Held, Memory, Pace, Whole};
-use super::guard::Token;
-use super::listener::Peer;
 use super::problem::quoted;
 use super::rate::{Client, Rate};
 use super::split::{Shape, split};
@@ -31,8 +30,8 @@ const ROOM: Duration = Duration::from_secs(5);
 const DISK: Duration = Duration::from_secs(30);
 /// When another process may listen here: after a drain.
 const RESTART: Duration = Duration::from_secs(10);
-/// Jobs that are decoded before other tasks have a turn: a millisecond or so.
-const TURN: usize = 128;
+/// Bytes of a body that are read where they came, in a millisecond or so; more are on a thread that may take its time.
+const QUICK: usize = 128 << 10;
 
 /// What the door for jobs needs.
 pub struct Jobs {
@@ -42,6 +41,8 @@ pub struct Jobs {
     pub routes: watch::Receiver<Arc<RouteTable>>,
     /// Which routes' lanes shed now.
     pub shedding: watch::Receiver<Shedding>,
+    /// From when on no job is taken in: those that come are told to come again.
+    pub closed: CancellationToken,
     /// Requests of one token, or of one address; `None`: any number.
     pub rate: Option<flow::Rate>,
     /// Where the door listens.
@@ -74,27 +75,28 @@ async fn enqueue(State(desk): State<Arc<Desk>>, request: Request) -> Response {
 }
 
 impl Desk {
-    async fn enqueue(&self, request: Request) -> Result<Response, Problem> {
+    async fn enqueue(self: Arc<Self>, request: Request) -> Result<Response, Problem> {
         let (head, body) = request.into_parts();
         origin::check(&head.headers, self.jobs.listen, self.jobs.tokens)?;
-        self.check_rate(&head.extensions)?;
+        let client = Client::of(&head.extensions);
+        self.check_rate(client)?;
+        self.check_open()?;
         let shape = Shape::of(&head.headers)?;
-        let deadline = deadline(&head.headers)?;
-        let traceparent = trace::of(&head.headers);
+        let said = Said { deadline: deadline(&head.headers)?, traceparent: trace::of(&head.headers).map(Into::into) };
         let pace = Pace { whole: self.jobs.limits.body_timeout, pause: self.jobs.limits.body_pause };
-        let Whole { bytes, held } = body::read(&head.headers, body, &self.memory, pace).await?;
-        let parts = split(shape, &bytes)?;
-        let mut jobs = Vec::with_capacity(parts.len());
-        for (index, part) in parts.into_iter().enumerate() {
-            if index % TURN == TURN - 1 {
-                tokio::task::yield_now().await;
-            }
-            let mut job = self.admit(index, part, deadline)?;
-            if let (Some(parent), None) = (traceparent, &job.traceparent) {
-                job.new.body = trace::put(job.new.body, parent);
-            }
-            jobs.push(job.new);
-        }
+        let Whole { bytes, mut held } = body::read(&head.headers, body, &self.memory.of(client), pace).await?;
+        let jobs = if bytes.len() <= QUICK {
+            self.admit_all(shape, &bytes, &said)?
+        } else {
+            let desk = Arc::clone(&self);
+            // If the client leaves meanwhile, the body keeps its part of the memory for as long as it is there.
+            let admit = move || (desk.admit_all(shape, &bytes, &said), held);
+            let admitted = tokio::task::spawn_blocking(admit).await;
+            let (jobs, still) = admitted.unwrap_or_else(|panic| std::panic::resume_unwind(panic.into_panic()));
+            held = still;
+            jobs?
+        };
+        self.check_open()?;
         let ids: Vec<Box<str>> = jobs.iter().map(|job| job.id.clone()).collect();
         let put = self.queue(jobs, held).await.map_err(refusal)?;
         Ok(accepted(&ids, &put))
@@ -115,18 +117,26 @@ impl Desk {
         task.await.unwrap_or(Err(Refused::Closed))
     }
 
-    fn check_rate(&self, extensions: &axum::http::Extensions) -> Result<(), Problem> {
-        let client = extensions.get::<Token>().map(|token| Client::Token(*token));
-        let client = client.or_else(|| extensions.get::<Peer>().map(|peer| Client::Peer(*peer)));
-        let (Some(rate), Some(client)) = (&self.rate, client) else { return Ok(()) };
+    /// Whoever drains may be gone for good: a job is better kept by who has it.
+    fn check_open(&self) -> Result<(), Problem> {
+        if self.jobs.closed.is_cancelled() { Err(refusal(Refused::Closed)) } else { Ok(()) }
+    }
+
+    fn check_rate(&self, client: Client) -> Result<(), Problem> {
+        let Some(rate) = &self.rate else { return Ok(()) };
         rate.check(client).map_err(|wait| {
             let title = "more requests than http.rate allows; put several jobs into one";
             Problem::later(StatusCode::TOO_MANY_REQUESTS, title, wait)
         })
     }
 
+    fn admit_all(&self, shape: Shape, body: &Bytes, said: &Said) -> Result<Vec<NewJob>, Problem> {
+        let parts = split(shape, body)?.into_iter().enumerate();
+        parts.map(|(index, part)| self.admit(index, part, said)).collect()
+    }
+
     /// Reads one job and finds its strand.
-    fn admit(&self, index: usize, body: Bytes, deadline: Option<UnixMillis>) -> Result<Admitted, Problem> {
+    fn admit(&self, index: usize, body: Bytes, said: &Said) -> Result<NewJob, Problem> {
         let ours = uuid::Uuid::now_v7().to_string();
         let job = decode(&body, Defaults { id: Some(&ours), app: None }).map_err(|bad| Problem::of_job(index, bad))?;
         let lane = job.priority.unwrap_or(Lane::Normal);
@@ -137,8 +147,11 @@ impl Desk {
                 Problem::later(StatusCode::TOO_MANY_REQUESTS, title, ROOM)
             }
         })?;
-        let traceparent = job.traceparent;
-        let new = NewJob {
+        let body = match (&said.traceparent, &job.traceparent) {
+            (Some(parent), None) => trace::put(body, parent),
+            _ => body,
+        };
+        Ok(NewJob {
             named: *job.id != ours,
             providers: job.to.iter().fold(Providers::default(), |all, target| all.with(target.provider())),
             pushes: u16::try_from(job.to.len()).expect("a job has at most 1,000 targets"),
@@ -146,10 +159,9 @@ impl Desk {
             app: job.app,
             lane,
             accepted_at: UnixMillis::now(),
-            deadline,
+            deadline: said.deadline,
             body,
-        };
-        Ok(Admitted { new, traceparent })
+        })
     }
 
     fn check_app(&self, job: &Job, lane: Lane) -> Result<(), NotNow> {
@@ -180,10 +192,9 @@ fn count(metrics: &Metrics, lanes: &[Lane], put: &Put) {
     }
 }
 
-/// A job that was found good.
-struct Admitted {
-    new: NewJob,
-    /// The trace that it names itself.
+/// What a request's head says of all its jobs.
+struct Said {
+    deadline: Option<UnixMillis>,
     traceparent: Option<Box<str>>,
 }
 
@@ -219,6 +230,10 @@ fn accepted(ids: &[Box<str>], put: &Put) -> Response {
 
 fn refusal(refused: Refused) -> Problem {
     let (status, after) = match refused {
+        Refused::TooLarge { .. } => {
+            let remedy = "send them in several requests, or raise source.spool.max_bytes";
+            return Problem::new(StatusCode::PAYLOAD_TOO_LARGE, refused.to_string(), remedy);
+        }
         Refused::Full { .. } => (StatusCode::TOO_MANY_REQUESTS, ROOM),
         Refused::DiskFull { .. } => (StatusCode::INSUFFICIENT_STORAGE, DISK),
         Refused::Broken(_) => (StatusCode::SERVICE_UNAVAILABLE, ROOM),

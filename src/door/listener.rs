@@ -36,7 +36,8 @@ pub struct DoorLimits {
     pub body_pause: Duration,
     /// For a client to take a byte of its answer.
     pub write_timeout: Duration,
-    /// Bytes of all bodies that are being read or queued.
+    /// Bytes of all bodies that are being read or queued; one client's (token or address) may have half of them. At least
+    /// two of the largest.
     pub body_memory: usize,
     /// How long requests under way may take to end when the door closes.
     pub farewell: Duration,

@@ -3,9 +3,11 @@
 //! [governor] is the limiter here: its limit is fixed while the door is open, and who is over it is refused, not
 //! made to wait.
 
+use std::net::Ipv4Addr;
 use std::num::NonZeroU32;
 use std::time::Duration;
 
+use axum::http::Extensions;
 use governor::clock::{Clock, DefaultClock};
 use governor::state::keyed::HashMapStateStore;
 use governor::{Quota, RateLimiter};
@@ -19,6 +21,15 @@ use crate::flow;
 pub(super) enum Client {
     Token(Token),
     Peer(Peer),
+}
+
+impl Client {
+    /// Who sent a request, by what the door noted of it; loopback's, if that is nothing (it always is something).
+    pub(super) fn of(extensions: &Extensions) -> Self {
+        let token = extensions.get::<Token>().map(|token| Self::Token(*token));
+        let peer = || extensions.get::<Peer>().map_or(Peer(Ipv4Addr::LOCALHOST.into()), |peer| *peer);
+        token.unwrap_or_else(|| Self::Peer(peer()))
+    }
 }
 
 /// Clients that are remembered before those are forgotten that have all of their rate again.

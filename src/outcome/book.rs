@@ -205,15 +205,23 @@ fn keeps(envelope: &Arc<Envelope>, entry: &mut Entry) -> Vec<Keep> {
     let mut dead: Vec<Dead> = Vec::new();
     for (index, attempts, reason) in entry.dead.drain(..) {
         match dead.iter_mut().find(|dead| dead.reason == reason) {
-            Some(dead) => dead.targets.push(index),
+            Some(dead) => {
+                dead.targets.push(index);
+                dead.attempts = dead.attempts.max(attempts);
+            }
             None => {
-                let detail = format!("given up after {attempts} attempts");
-                dead.push(Dead { envelope: Arc::clone(envelope), targets: vec![index], reason, detail });
+                let (envelope, targets, detail) = (Arc::clone(envelope), vec![index], String::new());
+                dead.push(Dead { envelope, targets, attempts, reason, detail });
             }
         }
     }
-    keeps.extend(dead.into_iter().map(Keep::Dead));
+    let told = |dead: Dead| Dead { detail: format!("given up after {}", times(dead.attempts)), ..dead };
+    keeps.extend(dead.into_iter().map(told).map(Keep::Dead));
     keeps
+}
+
+fn times(attempts: u8) -> String {
+    if attempts == 1 { "1 attempt".to_owned() } else { format!("{attempts} attempts") }
 }
 
 /// Delays within one of these steps share a message; rounded up, so that none comes early.

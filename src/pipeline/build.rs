@@ -105,8 +105,10 @@ impl Pipeline {
             inquiry,
         };
         let steering = Steering::new(routes.open());
-        let intake =
-            sources.spool.as_ref().map(|spool| Intake { writer: spool.writer(), routes: routes.table(), shedding });
+        let intake = sources.spool.as_ref().map(|spool| {
+            let (writer, routes, closed) = (spool.writer(), routes.table(), stop.intake.clone());
+            Intake { writer, routes, shedding, closed }
+        });
         Ok(Self { view, steering, sources, intake, stop, lanes: lanes_in, routes, tasks, settlement })
     }
 }

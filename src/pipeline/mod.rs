@@ -24,6 +24,7 @@ use futures::stream::{FuturesUnordered, StreamExt};
 use tokio::sync::watch;
 use tokio::task::{AbortHandle, JoinError, JoinHandle};
 use tokio::time::{Instant, timeout, timeout_at};
+use tokio_util::sync::CancellationToken;
 
 use crate::dispatch::{LaneSettings, Shedding};
 use crate::job::RouteTable;
@@ -47,6 +48,8 @@ const LETTING_GO: Duration = Duration::from_secs(1);
 
 /// How long the settlement may take after the deadline: retries, events and acks of what had ended by then.
 const LAST_WORDS: Duration = Duration::from_secs(10);
+/// For how long the spool may take to write what was settled last, and to close.
+const CLOSING: Duration = Duration::from_secs(15);
 
 /// A running pipeline.
 pub struct Pipeline {
@@ -77,6 +80,8 @@ pub struct Intake {
     pub routes: watch::Receiver<Arc<RouteTable>>,
     /// Which routes' lanes shed now.
     pub shedding: watch::Receiver<Shedding>,
+    /// From when on none is taken in: the pipeline drains.
+    pub closed: CancellationToken,
 }
 
 /// How a task ended that did not panic.
@@ -253,15 +258,26 @@ impl Pipeline {
         if let Some(amqp) = sources.amqp {
             amqp.close().await;
         }
+        let mut written = true;
         if let Some(spool) = sources.spool {
-            spool.close().await;
+            written = match timeout(CLOSING, spool.close()).await {
+                Ok(closed) => closed
+                    .inspect_err(|owed| {
+                        tracing::error!(owed, "the spool could not note all that was settled: those jobs come again");
+                    })
+                    .is_ok(),
+                Err(_) => {
+                    tracing::error!(after = ?CLOSING, "the spool could not be closed: what was settled last comes again");
+                    false
+                }
+            };
         }
         stop.credentials.cancel();
         drop(threads);
         match settled {
             _ if results.iter().any(|ended| panicked(ended.as_ref().err())) => Drained::Broken,
             Ok(ended) if panicked(ended.as_ref().err()) => Drained::Broken,
-            Ok(_) if clean => Drained::Clean,
+            Ok(_) if clean && written => Drained::Clean,
             _ => Drained::WorkLeft,
         }
     }

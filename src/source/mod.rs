@@ -42,6 +42,8 @@ pub struct Dead {
     pub envelope: Arc<Envelope>,
     /// Which of its targets, ascending.
     pub targets: Vec<u16>,
+    /// Attempts made for each of them, the most where they differ.
+    pub attempts: u8,
     /// Why, for machines.
     pub reason: Reason,
     /// Why, for people.

@@ -11,7 +11,7 @@
 
 use std::fs::{self, DirBuilder, File, TryLockError};
 use std::io;
-use std::os::unix::fs::{DirBuilderExt, FileExt};
+use std::os::unix::fs::{DirBuilderExt, FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use super::{OpenError, StrandId};
@@ -37,7 +37,9 @@ impl Directory {
         if !path.is_dir() {
             make(path).map_err(|error| store("the directory can't be made", error))?;
         }
-        let open = |name| File::options().read(true).write(true).create(true).truncate(false).open(path.join(name));
+        // For nobody else, in a directory that was there before, too. SQLite gives its log the mode of the store.
+        let options = || File::options().read(true).write(true).create(true).truncate(false).mode(0o600).clone();
+        let open = |name| options().open(path.join(name));
         let lock = open("lock").map_err(|error| store("can't be written to", error))?;
         match lock.try_lock() {
             Ok(()) => {}
@@ -45,6 +47,8 @@ impl Directory {
             Err(TryLockError::Error(error)) => return Err(store("can't be locked", error)),
         }
         let handed = open("handed").map_err(|error| store("can't be written to", error))?;
+        // Made here for its mode; empty, it is a store that SQLite has not begun.
+        open("spool.db").map_err(|error| store("can't be written to", error))?;
         Ok(Self { _lock: lock, handed })
     }
 

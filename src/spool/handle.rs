@@ -1,6 +1,7 @@
 //! The spool's writing end, and how both ends come to be.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures::FutureExt;
 use futures::future::BoxFuture;
@@ -171,6 +172,18 @@ impl Writer {
         durable(answered)
     }
 
+    /// Settled jobs, retries and dead letters that are not on disk yet.
+    #[must_use]
+    pub fn owed(&self) -> usize {
+        self.handle.0.owed()
+    }
+
+    /// For how long the commit under way has lasted; a disk that hangs is known by it.
+    #[must_use]
+    pub fn commit_lasts(&self) -> Duration {
+        self.handle.0.commit_lasts()
+    }
+
     /// Changes whenever there may be more to read than before.
     #[must_use]
     pub fn arrivals(&self) -> watch::Receiver<u64> {
@@ -183,12 +196,19 @@ impl Writer {
         self.status.clone()
     }
 
-    /// Writes what is still to be written, and closes the store. The other clones refuse from now on.
-    pub async fn close(self) {
+    /// Writes what is still to be written, and closes the store. The other clones refuse from now on. A store that does
+    /// not take it is tried some times.
+    ///
+    /// # Errors
+    /// How much could not be written: those jobs come again when the spool is opened next.
+    pub async fn close(self) -> Result<(), usize> {
         let (closed, end) = oneshot::channel();
         self.handle.0.end(End::Close(closed));
-        // If it had ended before, there is nothing to wait for.
-        let _ = end.await;
+        // If it had ended before, nobody writes what is owed.
+        match end.await.unwrap_or_else(|_| self.owed()) {
+            0 => Ok(()),
+            owed => Err(owed),
+        }
     }
 }
 

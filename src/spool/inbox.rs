@@ -1,10 +1,11 @@
 //! What the writer's thread is asked for.
 //!
-//! Puts wait for one of [`PUTS`] places, and the door bounds their bytes; retries and dead letters are bounded by the
-//! settlement, which has at most so many on their way; settled keys by the jobs in hand. So nothing in here grows without
-//! bound, and only a put ever waits for room.
+//! Puts wait for one of [`PUTS`] places, and the door bounds their bytes. All else is counted from when it comes until it is
+//! committed ([`Inbox::owed`]): whoever reads jobs stops when that is much, and what is owed can't be more than what was in
+//! hand then. So nothing in here grows without bound, and only a put ever waits for room.
 
 use std::collections::VecDeque;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -39,8 +40,8 @@ struct Waiting {
 
 /// How the writer ends.
 pub(super) enum End {
-    /// After all that waits; the sender hears of it.
-    Close(oneshot::Sender<()>),
+    /// After all that waits; the sender hears how much could not be written.
+    Close(oneshot::Sender<usize>),
     /// At once, as if the process had died: all handles are gone.
     Abandon,
 }
@@ -50,6 +51,10 @@ pub(super) struct Inbox {
     waiting: Mutex<Waiting>,
     ring: Condvar,
     pub(super) places: Semaphore,
+    owed: AtomicUsize,
+    /// When the commit began that is under way, in milliseconds since `born`, and one; 0: none is.
+    commit: AtomicU64,
+    born: Instant,
 }
 
 /// What is to be done now.
@@ -61,12 +66,46 @@ pub(super) struct Work {
 
 impl Inbox {
     pub(super) fn new() -> Self {
-        Self { waiting: Mutex::default(), ring: Condvar::new(), places: Semaphore::new(PUTS) }
+        Self {
+            waiting: Mutex::default(),
+            ring: Condvar::new(),
+            places: Semaphore::new(PUTS),
+            owed: AtomicUsize::new(0),
+            commit: AtomicU64::new(0),
+            born: Instant::now(),
+        }
+    }
+
+    /// Settled keys, retries and dead letters that are not committed.
+    pub(super) fn owed(&self) -> usize {
+        self.owed.load(Ordering::Relaxed)
+    }
+
+    /// So many of them are.
+    pub(super) fn committed(&self, keys: usize, kept: usize) {
+        self.owed.fetch_sub(keys + kept, Ordering::Relaxed);
+    }
+
+    /// A commit begins, or has ended.
+    pub(super) fn commits(&self, is: bool) {
+        let now = u64::try_from(self.born.elapsed().as_millis()).unwrap_or(u64::MAX - 1);
+        self.commit.store(if is { now + 1 } else { 0 }, Ordering::Relaxed);
+    }
+
+    /// For how long the commit under way has lasted.
+    pub(super) fn commit_lasts(&self) -> Duration {
+        match self.commit.load(Ordering::Relaxed) {
+            0 => Duration::ZERO,
+            began => self.born.elapsed().saturating_sub(Duration::from_millis(began - 1)),
+        }
     }
 
     pub(super) fn order(&self, order: Order) {
         let mut waiting = self.lock();
         if !waiting.shut {
+            if !matches!(order, Order::Put(..)) {
+                self.owed.fetch_add(1, Ordering::Relaxed);
+            }
             waiting.orders.push_back(order);
             self.ring.notify_one();
         }
@@ -74,9 +113,12 @@ impl Inbox {
 
     pub(super) fn settle(&self, keys: Vec<Key>) {
         let mut waiting = self.lock();
-        waiting.settled.extend(keys);
-        waiting.settled_since.get_or_insert_with(Instant::now);
-        self.ring.notify_one();
+        if !waiting.shut {
+            self.owed.fetch_add(keys.len(), Ordering::Relaxed);
+            waiting.settled.extend(keys);
+            waiting.settled_since.get_or_insert_with(Instant::now);
+            self.ring.notify_one();
+        }
     }
 
     pub(super) fn end(&self, end: End) {

@@ -140,7 +140,7 @@ impl DeadLetters {
     ///
     /// Each goes to the front of its strand when it is due: with a `rate` (letters a second, above 0) one after the other, the
     /// first now; without, all now. A part of a job stays that part. Attempts start anew, and so does the ttl, as if
-    /// the job had been accepted now; a deadline is the caller's word and stays, so a letter beyond it ends as expired.
+    /// the job were accepted when it is due; a deadline is the caller's word and stays, so a letter beyond it ends as expired.
     /// A letter that is not intact is passed over.
     ///
     /// # Errors
@@ -153,7 +153,7 @@ impl DeadLetters {
         let mut count = 0;
         self.in_steps(which, |connection, n| {
             let due = rate.map_or(start, |rate| UnixMillis(start.0.saturating_add(span(count, rate))));
-            let replayed = replay(connection, n, due, start)?;
+            let replayed = replay(connection, n, due)?;
             count += u64::from(replayed);
             Ok(replayed)
         })
@@ -279,11 +279,11 @@ fn span(before: u64, rate: f64) -> u64 {
     (before as f64 * 1_000.0 / rate) as u64
 }
 
-fn replay(connection: &Connection, n: i64, due: UnixMillis, now: UnixMillis) -> rusqlite::Result<bool> {
+fn replay(connection: &Connection, n: i64, due: UnixMillis) -> rusqlite::Result<bool> {
     let mut select = connection.prepare_cached(&format!("SELECT strand, {COLUMNS} FROM dead WHERE n = ?"))?;
     let found = select.query_row([n], |row| Ok((row.get(0)?, Record::read(row, 1)?))).optional()?;
     let Some((strand, Some(record))) = found else { return Ok(false) };
-    let record = Record { accepted_at: now, attempts: 0, ..record };
+    let record = Record { accepted_at: due, attempts: 0, ..record };
     record.write_later(connection, due, StrandId(strand))?;
     remove(connection, n)
 }

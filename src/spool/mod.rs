@@ -29,8 +29,8 @@
 //! - *Bounded.* Puts are refused beyond `max_bytes` and below `min_free`. Retries and dead letters are not: they replace what
 //!   is there, so they pass the bound by what is in hand, once over, until it is settled. The log (`-wal`) counts as used
 //!   and is kept to 16 MiB or an eighth of `max_bytes`, but for one large transaction (32 MiB and a put).
-//! - *Never stuck.* What the store does not take is tried again: puts are refused meanwhile, all else is owed in memory,
-//!   where it is bounded by what is in hand.
+//! - *Never stuck.* What the store does not take is tried again: puts are refused meanwhile, all else is owed in memory.
+//!   The source reads nothing more as long as that lasts, so what is owed is bounded by what was in hand when it began.
 //!
 //! # What a crash leaves
 //!
@@ -153,10 +153,19 @@ pub struct Put {
 /// Why nothing of what was put is queued.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Refused {
-    /// The spool holds `max_bytes`; there will be room when deliveries have gone on.
+    /// The spool holds `max_bytes`; there will be room when deliveries have gone on, or dead letters were dropped.
     Full {
         /// Bytes in use.
         used: u64,
+        /// The bound.
+        max: u64,
+        /// Dead letters, which are a part of it.
+        dead: u64,
+    },
+    /// They are more than the spool may ever hold.
+    TooLarge {
+        /// Bytes they would take.
+        bytes: u64,
         /// The bound.
         max: u64,
     },
@@ -176,7 +185,16 @@ pub enum Refused {
 impl std::fmt::Display for Refused {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
-            Self::Full { used, max } => write!(f, "the spool is full: it holds {used} of {max} bytes"),
+            Self::Full { used, max, dead: 0 } => write!(f, "the spool is full: it holds {used} of {max} bytes"),
+            Self::Full { used, max, dead } => {
+                write!(
+                    f,
+                    "the spool is full: it holds {used} of {max} bytes, {dead} dead letters (`tidegate dead`) among them"
+                )
+            }
+            Self::TooLarge { bytes, max } => {
+                write!(f, "the request's jobs take {bytes} bytes, and the spool may hold no more than {max}")
+            }
             Self::DiskFull { free, floor } => {
                 write!(f, "the spool's disk is nearly full: {free} bytes are free, {floor} are to be left")
             }
@@ -251,6 +269,8 @@ pub struct Again {
     pub of: Key,
     /// Which of its targets, ascending.
     pub targets: Vec<u16>,
+    /// The providers of these targets: the part waits in the strand of what goes there only.
+    pub providers: Providers,
     /// Attempts made for each of them so far.
     pub attempts: u8,
     /// Not before.
@@ -264,6 +284,8 @@ pub struct Dead {
     pub of: Key,
     /// Which of its targets, ascending; empty: the job as it came.
     pub targets: Vec<u16>,
+    /// Attempts made for each of them; of a job as it came, those it came with are kept.
+    pub attempts: u8,
     /// Why, for machines.
     pub reason: Reason,
     /// Why, for people.
@@ -272,7 +294,7 @@ pub struct Dead {
     pub at: UnixMillis,
 }
 
-/// Why a spool can't be opened. Nothing was changed.
+/// Why a spool can't be opened. What was in it is in it still.
 #[derive(Debug)]
 pub enum OpenError {
     /// Another process has it.
@@ -317,4 +339,6 @@ pub struct SpoolStatus {
     pub failing: Option<String>,
     /// Dead letters dropped since the spool was opened, the oldest first, as there were a million.
     pub dropped_dead: u64,
+    /// Settled jobs that a damaged page keeps from being removed: they are sent again when the spool is opened next.
+    pub stuck: u64,
 }

@@ -30,6 +30,7 @@ pub struct Reader {
     unnoted: bool,
     /// The newest of the strands' stamps that was seen.
     stamp: i64,
+    corrupt: u64,
 }
 
 struct Cursor {
@@ -49,7 +50,7 @@ impl Cursor {
 impl Reader {
     pub(super) fn new(connection: Connection, handed: HandedFile, writer: Writer) -> Self {
         let (cursors, with_more) = (BTreeMap::new(), BTreeSet::new());
-        Self { connection, handed, writer, cursors, with_more, unnoted: false, stamp: 0 }
+        Self { connection, handed, writer, cursors, with_more, unnoted: false, stamp: 0, corrupt: 0 }
     }
 
     /// The strands that have more than was read.
@@ -59,6 +60,12 @@ impl Reader {
     pub fn strands(&mut self) -> Result<Vec<Strand>, String> {
         self.look().map_err(|error| error.to_string())?;
         Ok(self.with_more.iter().filter_map(|id| self.cursors.get(id)).map(|cursor| cursor.strand.clone()).collect())
+    }
+
+    /// A strand that was looked at.
+    #[cfg(test)]
+    pub(super) fn known(&self, id: StrandId) -> Option<&Strand> {
+        self.cursors.get(&id).map(|cursor| &cursor.strand)
     }
 
     fn look(&mut self) -> rusqlite::Result<()> {
@@ -92,7 +99,8 @@ impl Reader {
     /// A record whose checksum is wrong is made a dead letter (`corrupt_record`) and passed over.
     ///
     /// # Errors
-    /// If the store can't be read; in words. Nothing was passed over.
+    /// If the store can't be read; in words. Nothing was passed over: what stands before a damaged page is given first, and
+    /// the error comes with the next call.
     pub fn next(&mut self, strand: StrandId, jobs: usize, bytes: usize) -> Result<Vec<Stored>, String> {
         let Some(cursor) = self.cursors.get(&strand) else { return Ok(Vec::new()) };
         let mut hand = Hand { jobs, bytes, found: Vec::new(), corrupt: Vec::new() };
@@ -107,6 +115,7 @@ impl Reader {
         let reached = Handed { front, back };
         self.note(strand, reached);
         for key in hand.corrupt {
+            self.corrupt += 1;
             self.bury(key);
         }
         if let Some(cursor) = self.cursors.get_mut(&strand) {
@@ -116,6 +125,12 @@ impl Reader {
             }
         }
         Ok(hand.found)
+    }
+
+    /// Records so far that were not what had been written.
+    #[must_use]
+    pub const fn corrupt(&self) -> u64 {
+        self.corrupt
     }
 
     /// If it can't be written (a full disk), jobs go on: only a crash would not be counted.
@@ -137,7 +152,14 @@ impl Reader {
         let mut select = self.connection.prepare_cached(&sql)?;
         let mut rows = select.query(params![base | from, base | to])?;
         let mut reached = from;
-        while let Some(row) = rows.next()? {
+        loop {
+            let row = match rows.next() {
+                Ok(Some(row)) => row,
+                Ok(None) => return Ok(to),
+                // What was found is given first: the next call meets the same error, and has nothing else.
+                Err(_) if !hand.is_empty() => return Ok(reached),
+                Err(error) => return Err(error),
+            };
             let key = Key(row.get(0)?);
             match Record::read(row, 2)? {
                 Some(record) => {
@@ -154,14 +176,19 @@ impl Reader {
                 return Ok(reached);
             }
         }
-        Ok(to)
     }
 
     fn bury(&self, key: Key) {
         tracing::error!(key = key.0, "a record of the spool is not what was written; it becomes a dead letter");
         let detail = "the record's checksum is wrong".to_owned();
-        let dead =
-            Dead { of: key, targets: Vec::new(), reason: "corrupt_record".into(), detail, at: UnixMillis::now() };
+        let dead = Dead {
+            of: key,
+            targets: Vec::new(),
+            attempts: 0,
+            reason: "corrupt_record".into(),
+            detail,
+            at: UnixMillis::now(),
+        };
         // Written in the order in which they are said.
         drop(self.writer.dead(dead));
         self.writer.settle(vec![key]);
@@ -177,6 +204,10 @@ struct Hand {
 }
 
 impl Hand {
+    fn is_empty(&self) -> bool {
+        self.found.is_empty() && self.corrupt.is_empty()
+    }
+
     fn is_full(&self) -> bool {
         self.found.len() >= self.jobs
     }

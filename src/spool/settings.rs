@@ -15,7 +15,7 @@ pub struct SpoolSettings {
     pub min_free: u64,
     /// For how long an id that a caller chose is known. Default 10 minutes.
     pub dedupe: Duration,
-    /// A job that was in hand this often when the process died is a dead letter. Default 100.
+    /// A job that was in hand more often than this when the process died is a dead letter. Default 100.
     pub max_deliveries: u32,
 }
 

@@ -32,6 +32,7 @@ pub(super) struct Space {
     max: u64,
     free: u64,
     floor: u64,
+    dead: u64,
 }
 
 impl Space {
@@ -40,7 +41,9 @@ impl Space {
         let used = u64::try_from(pages * number(connection, "page_size")?).unwrap_or(0) + files::log_bytes(directory);
         // A file system that does not say is taken to have room: the store's own error follows if it has not.
         let free = files::free(directory).unwrap_or(u64::MAX);
-        Ok(Self { used, max: settings.max_bytes, free, floor: settings.min_free })
+        let mut dead = connection.prepare_cached("SELECT rows FROM counts WHERE name = 'dead'")?;
+        let dead = dead.query_row([], |row| row.get::<_, i64>(0))?.max(0).unsigned_abs();
+        Ok(Self { used, max: settings.max_bytes, free, floor: settings.min_free, dead })
     }
 
     pub(super) const fn used(&self) -> u64 {
@@ -49,11 +52,14 @@ impl Space {
 
     /// Why so many bytes more are not taken in.
     pub(super) const fn refusal(&self, bytes: u64) -> Option<Refused> {
+        if bytes > self.max {
+            return Some(Refused::TooLarge { bytes, max: self.max });
+        }
         if self.free.saturating_sub(bytes) < self.floor {
             return Some(Refused::DiskFull { free: self.free, floor: self.floor });
         }
         if self.used.saturating_add(bytes) > self.max {
-            return Some(Refused::Full { used: self.used, max: self.max });
+            return Some(Refused::Full { used: self.used, max: self.max, dead: self.dead });
         }
         None
     }

@@ -23,6 +23,7 @@ struct Counters {
 #[derive(Debug, Default)]
 pub(super) struct Strands {
     ids: HashMap<Name, StrandId>,
+    names: HashMap<StrandId, Name>,
     counters: HashMap<StrandId, Counters>,
     waiting: i64,
     stamp: i64,
@@ -43,10 +44,16 @@ impl Strands {
             let counters = Counters { waiting: row.get(4)?, front: row.get(5)?, back: row.get(6)? };
             strands.waiting += counters.waiting;
             strands.stamp = strands.stamp.max(row.get(7)?);
+            strands.names.insert(id, name.clone());
             strands.ids.insert(name, id);
             strands.counters.insert(id, counters);
         }
         Ok(strands)
+    }
+
+    /// Whether there is one of that number.
+    pub(super) fn has(&self, id: StrandId) -> bool {
+        self.counters.contains_key(&id) || self.staged.contains_key(&id)
     }
 
     /// Jobs queued.
@@ -61,9 +68,18 @@ impl Strands {
         }
         let id = StrandId(u32::try_from(self.ids.len()).expect("apps times lanes times providers are far fewer"));
         self.ids.insert(name.clone(), id);
+        self.names.insert(id, name.clone());
         self.made.push((name, id));
         self.staged.insert(id, Counters { waiting: 0, front: 0, back: BACK });
         id
+    }
+
+    /// The strand of a part of a job: the same lane and app, but only these providers.
+    pub(super) fn part(&mut self, whole: StrandId, providers: Providers) -> StrandId {
+        match self.names.get(&whole) {
+            Some((lane, app, _)) => self.id((*lane, app.clone(), providers)),
+            None => whole,
+        }
     }
 
     /// A key at the end of the backlog.
@@ -119,8 +135,9 @@ impl Strands {
     /// The transaction is not.
     pub(super) fn roll_back(&mut self) {
         self.staged.clear();
-        for (name, _) in self.made.drain(..) {
+        for (name, id) in self.made.drain(..) {
             self.ids.remove(&name);
+            self.names.remove(&id);
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 
-use rusqlite::{Connection, OptionalExtension, params};
+use rusqlite::{Connection, ErrorCode, OptionalExtension, params};
 
 use super::inbox::Order;
 use super::record::{COLUMNS, Record, at, millis};
@@ -60,6 +60,8 @@ pub(super) struct Done {
     pub(super) dropped: u64,
     /// Whether there are more ids to forget.
     pub(super) remembers: bool,
+    /// Settled jobs that could not be removed.
+    pub(super) stuck: u64,
 }
 
 /// What a transaction does besides the orders.
@@ -69,6 +71,8 @@ pub(super) struct Chores {
     pub(super) forget: Option<UnixMillis>,
     /// Write something in any case, to see whether it can be.
     pub(super) probe: bool,
+    /// Pass over settled jobs that a damaged page keeps from being removed, instead of failing.
+    pub(super) careful: bool,
 }
 
 impl<'a> Transaction<'a> {
@@ -173,7 +177,8 @@ impl<'a> Transaction<'a> {
             return self.bury(again.of, "corrupt_record", CORRUPT, self.now);
         };
         let record = Record { attempts: again.attempts, ..record.part(again.targets.clone()) };
-        record.write_later(self.connection, again.due, again.of.strand())?;
+        let strand = self.strands.part(again.of.strand(), again.providers);
+        record.write_later(self.connection, again.due, strand)?;
         self.jobs += 1;
         self.bytes += cost(record.body.len());
         Ok(())
@@ -183,7 +188,7 @@ impl<'a> Transaction<'a> {
         let whole = dead.targets.is_empty();
         let record = if whole { None } else { self.record(dead.of)? };
         let Some(record) = record else { return self.bury(dead.of, &dead.reason, &dead.detail, dead.at) };
-        let record = record.part(dead.targets.clone());
+        let record = Record { attempts: dead.attempts, ..record.part(dead.targets.clone()) };
         let sql = format!(
             "INSERT INTO dead (at, reason, detail, strand, {COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
         );
@@ -229,16 +234,35 @@ impl<'a> Transaction<'a> {
     fn move_due(&mut self) -> rusqlite::Result<bool> {
         let mut select =
             self.connection.prepare_cached("SELECT n, strand FROM later WHERE due <= ? ORDER BY due, n LIMIT ?")?;
-        let rows = select.query_map(params![millis(self.now), DUE], |row| Ok((row.get::<_, i64>(0)?, row.get(1)?)))?;
-        let due: Vec<(i64, u32)> = rows.collect::<rusqlite::Result<_>>()?;
+        let rows = select.query_map(params![millis(self.now), DUE], |row| {
+            Ok((row.get::<_, i64>(0)?, row.get(1).ok().map(StrandId)))
+        })?;
+        let due: Vec<(i64, Option<StrandId>)> = rows.collect::<rusqlite::Result<_>>()?;
         let insert =
             format!("INSERT INTO jobs (key, crashes, {COLUMNS}) SELECT ?, 0, {COLUMNS} FROM later WHERE n = ?");
         for (n, strand) in &due {
-            let key = self.strands.in_front(StrandId(*strand));
-            self.connection.prepare_cached(&insert)?.execute(params![key.0, n])?;
+            match strand.filter(|strand| self.strands.has(*strand)) {
+                Some(strand) => {
+                    let key = self.strands.in_front(strand);
+                    self.connection.prepare_cached(&insert)?.execute(params![key.0, n])?;
+                }
+                None => self.bury_retry(*n)?,
+            }
             self.connection.prepare_cached("DELETE FROM later WHERE n = ?")?.execute([n])?;
         }
         Ok(!due.is_empty())
+    }
+
+    /// A retry whose strand is none, as its row was damaged: nobody could read it.
+    fn bury_retry(&mut self, n: i64) -> rusqlite::Result<()> {
+        tracing::error!(n, "a retry in the spool is not what was written; it becomes a dead letter");
+        let sql = format!(
+            "INSERT INTO dead (at, reason, detail, strand, {COLUMNS}) SELECT ?, ?, ?, strand, {COLUMNS} FROM later WHERE n = ?"
+        );
+        let values = params![millis(self.now), "corrupt_record", "its strand is not one of the spool's", n];
+        self.connection.prepare_cached(&sql)?.execute(values)?;
+        self.buried = true;
+        Ok(())
     }
 
     fn settle(&mut self, keys: &[Key]) -> rusqlite::Result<()> {
@@ -249,6 +273,24 @@ impl<'a> Transaction<'a> {
             }
         }
         Ok(())
+    }
+
+    /// One by one; says how many could not be removed. A row that is whole may be kept by a damaged one beside it: the tree is
+    /// balanced over both.
+    fn settle_carefully(&mut self, keys: &[Key]) -> rusqlite::Result<u64> {
+        let mut stuck = 0;
+        for key in keys {
+            self.connection.prepare_cached("SAVEPOINT one")?.execute([])?;
+            match self.settle(&[*key]) {
+                Err(error) if error.sqlite_error_code() == Some(ErrorCode::DatabaseCorrupt) => {
+                    self.connection.prepare_cached("ROLLBACK TO one")?.execute([])?;
+                    stuck += 1;
+                }
+                settled => settled?,
+            }
+            self.connection.prepare_cached("RELEASE one")?.execute([])?;
+        }
+        Ok(stuck)
     }
 
     /// Drops the oldest where there are too many; says how many.
@@ -286,7 +328,7 @@ impl<'a> Transaction<'a> {
     fn complete(&mut self, settled: &[Key], chores: Chores) -> rusqlite::Result<Done> {
         let queued = self.answers.iter().any(|answer| matches!(answer, Answer::Put(Ok(put)) if put.queued > 0));
         let moved = self.move_due()?;
-        self.settle(settled)?;
+        let stuck = if chores.careful { self.settle_carefully(settled)? } else { self.settle(settled).map(|()| 0)? };
         let dropped = if self.buried { self.drop_oldest_letters()? } else { 0 };
         let remembers = chores.forget.map_or(Ok(false), |before| self.forget(before))?;
         if chores.probe {
@@ -309,6 +351,7 @@ impl<'a> Transaction<'a> {
             due: due.map(at),
             dropped,
             remembers,
+            stuck,
         })
     }
 

@@ -34,6 +34,8 @@ const LOOK_EVERY: Duration = Duration::from_millis(500);
 const REPORT_EVERY: Duration = Duration::from_millis(100);
 /// How often it is looked whether pages can be given back: a step takes some milliseconds.
 const SHRINK_EVERY: Duration = Duration::from_millis(50);
+/// For how long it is told that a put was refused.
+const TOLD: Duration = Duration::from_secs(5);
 /// Between two tries to write what the store did not take.
 const TRY_AGAIN: Backoff = Backoff { base: Duration::from_millis(100), cap: Duration::from_secs(5) };
 /// How often a store that fails is tried when the spool is closed.
@@ -68,6 +70,14 @@ pub(super) struct Owed {
     forget: Option<UnixMillis>,
     /// Dead letters dropped so far, as there were too many.
     dropped: u64,
+    /// Whether the store said once that it is damaged.
+    corrupt: bool,
+    /// Settled jobs that a damaged page keeps.
+    stuck: u64,
+    /// When a put was refused last, and why.
+    turned_away: Option<(Instant, String)>,
+    /// The failure that was logged last.
+    logged: Option<String>,
     reported: Option<Instant>,
     /// Whether something was committed since.
     unreported: bool,
@@ -80,14 +90,16 @@ impl Desk {
     pub(super) fn run(mut self) {
         loop {
             let Work { orders, settled, end } = self.inbox.work(self.wake());
+            if matches!(end, Some(End::Abandon)) {
+                return self.inbox.shut();
+            }
             self.owed.orders.extend(orders);
             self.owed.settled.extend(settled);
             self.work();
             self.report();
             match end {
-                None => self.shrink(),
-                Some(End::Abandon) => return self.inbox.shut(),
                 Some(End::Close(closed)) => return self.close(closed),
+                _ => self.shrink(),
             }
         }
     }
@@ -110,28 +122,34 @@ impl Desk {
         if self.owed.retry_at.is_some_and(|at| at > Instant::now()) {
             return self.refuse_puts();
         }
-        let mut idle = true;
+        let due = self.owed.due.is_some_and(|due| due <= UnixMillis::now());
         // A store that failed is tried even if nothing is owed, so that it is known when it can be written to.
-        while self.has_work() || self.owed.failures > 0 {
-            idle = false;
-            if let Err(error) = self.commit() {
+        if !(due || self.is_owed() || self.owed.failures > 0) {
+            return self.look_for_due();
+        }
+        // Each commit moves some of what is due. If that is all there is to do, the inbox is looked into in between: a put
+        // does not wait for a hundred thousand retries.
+        loop {
+            self.inbox.commits(true);
+            let committed = self.commit();
+            self.inbox.commits(false);
+            if let Err(error) = committed {
                 return self.fail(&error);
             }
-        }
-        if idle {
-            self.look_for_due();
+            if !self.is_owed() {
+                return;
+            }
         }
     }
 
-    fn has_work(&self) -> bool {
-        let due = self.owed.due.is_some_and(|due| due <= UnixMillis::now());
-        due || !self.owed.orders.is_empty() || !self.owed.settled.is_empty()
+    fn is_owed(&self) -> bool {
+        !self.owed.orders.is_empty() || !self.owed.settled.is_empty()
     }
 
     /// One transaction.
     fn commit(&mut self) -> rusqlite::Result<()> {
         let space = Space::look(&self.connection, &self.path, &self.settings)?;
-        let chores = Chores { forget: self.owed.forget, probe: self.owed.failures > 0 };
+        let chores = Chores { forget: self.owed.forget, probe: self.owed.failures > 0, careful: self.owed.corrupt };
         let mut transaction = Transaction::begin(&self.connection, &mut self.strands, &self.seen, space)?;
         let mut batch = Vec::new();
         while transaction.has_room()
@@ -155,7 +173,11 @@ impl Desk {
                 self.owed.due = done.due;
                 self.owed.dropped += done.dropped;
                 self.owed.unreported = true;
+                self.note_stuck(done.stuck);
+                self.note_refused(&done.answers);
                 self.mended();
+                let kept = batch.iter().filter(|order| !matches!(order, Order::Put(..))).count();
+                self.inbox.committed(settled.len(), kept);
                 answer(batch, done.answers);
                 if done.arrived {
                     self.arrivals.send_modify(|count| *count += 1);
@@ -183,8 +205,10 @@ impl Desk {
         self.owed.failures = self.owed.failures.saturating_add(1);
         self.owed.retry_at = Some(Instant::now() + delay);
         let refused = self.refused(error);
-        if self.owed.failures == 1 {
+        self.owed.corrupt |= error.sqlite_error_code() == Some(ErrorCode::DatabaseCorrupt);
+        if self.owed.logged.as_deref() != Some(&error.to_string()) {
             tracing::error!(%error, "the spool can't be written to; trying again");
+            self.owed.logged = Some(error.to_string());
         }
         self.status.send_modify(|status| status.failing = Some(format!("the spool can't be written to: {error}")));
         self.owed.refused = Some(refused);
@@ -195,7 +219,27 @@ impl Desk {
         if self.owed.failures > 0 {
             tracing::info!(tries = self.owed.failures, "the spool can be written to again");
         }
-        (self.owed.failures, self.owed.retry_at, self.owed.refused) = (0, None, None);
+        (self.owed.failures, self.owed.retry_at, self.owed.refused, self.owed.logged) = (0, None, None, None);
+    }
+
+    fn note_stuck(&mut self, stuck: u64) {
+        if stuck > 0 {
+            tracing::error!(
+                stuck,
+                "jobs were sent, but a damaged page of the spool keeps them: they will be sent again"
+            );
+            self.owed.stuck += stuck;
+        }
+    }
+
+    fn note_refused(&mut self, answers: &[Answer]) {
+        let refused = answers.iter().rev().find_map(|answer| match answer {
+            Answer::Put(Err(refused @ (Refused::Full { .. } | Refused::DiskFull { .. }))) => Some(refused.to_string()),
+            _ => None,
+        });
+        if let Some(why) = refused {
+            self.owed.turned_away = Some((Instant::now(), why));
+        }
     }
 
     fn refused(&self, error: &rusqlite::Error) -> Refused {
@@ -259,6 +303,11 @@ impl Desk {
         let Ok(figures) = self.figures() else { return };
         self.status.send_if_modified(|status| {
             let failing = status.failing.take().filter(|_| failing);
+            match (&status.refusing, &figures.refusing) {
+                (None, Some(why)) => tracing::warn!(%why, "jobs are refused"),
+                (Some(_), None) => tracing::info!("jobs are taken in again"),
+                _ => {}
+            }
             let new = SpoolStatus { failing, ..figures };
             let changed = *status != new;
             *status = new;
@@ -272,20 +321,24 @@ impl Desk {
             count.query_row([name], |row| row.get::<_, i64>(0)).map(|rows| u64::try_from(rows).unwrap_or(0))
         };
         let space = Space::look(&self.connection, &self.path, &self.settings)?;
+        // A large put is refused before there is no room for a small one.
+        let turned_away =
+            || self.owed.turned_away.as_ref().filter(|(at, _)| at.elapsed() < TOLD).map(|(_, why)| why.clone());
         Ok(SpoolStatus {
             queued: self.strands.waiting(),
             later: count("later")?,
             dead: count("dead")?,
             used_bytes: space.used(),
-            refusing: space.refusal(0).map(|refused| refused.to_string()),
+            refusing: space.refusal(0).map(|refused| refused.to_string()).or_else(turned_away),
             failing: None,
             dropped_dead: self.owed.dropped,
+            stuck: self.owed.stuck,
         })
     }
 
-    fn close(mut self, closed: oneshot::Sender<()>) {
+    fn close(mut self, closed: oneshot::Sender<usize>) {
         for _ in 0..LAST_TRIES {
-            if self.owed.orders.is_empty() && self.owed.settled.is_empty() {
+            if !self.is_owed() {
                 break;
             }
             if let Some(at) = self.owed.retry_at.take() {
@@ -301,7 +354,7 @@ impl Desk {
         }
         drop(self.connection);
         drop(self.directory);
-        let _ = closed.send(());
+        let _ = closed.send(self.inbox.owed());
     }
 }
 

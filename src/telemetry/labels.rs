@@ -14,7 +14,8 @@ pub enum JobResult {
     Accepted,
     /// A dead letter at once: it can't be read, or was delivered too often.
     Dead,
-    /// Came again though all of it had ended: its connection was lost before the ack arrived. Acked, not sent.
+    /// Came again: from RabbitMQ, though all of it had ended, as its connection was lost before the ack arrived; at the door,
+    /// with an id that was seen within the dedupe window. Acked or accepted, not sent.
     Duplicate,
 }
 

@@ -221,7 +221,10 @@ async fn with_dead(directory: &Path, jobs: &[(&str, &str, &'static str)]) -> Spo
             let (_, _, reason) = jobs.iter().find(|(id, ..)| *id == &*stored.id).unwrap();
             let detail = "given up after 5 attempts".to_owned();
             let (reason, at) = ((*reason).into(), UnixMillis::now());
-            spool.writer.dead(spool::Dead { of: stored.key, targets: Vec::new(), reason, detail, at }).await;
+            spool
+                .writer
+                .dead(spool::Dead { of: stored.key, targets: Vec::new(), attempts: 0, reason, detail, at })
+                .await;
             spool.writer.settle(vec![stored.key]);
         }
     }

@@ -386,7 +386,7 @@ async fn who_asks_too_often_hears_when_to_come_again() {
 async fn a_closed_spool_sends_clients_away() {
     let door = Door::with(limits()).await;
     served(&door, "before").await;
-    door.writer.clone().close().await;
+    door.writer.clone().close().await.expect("all is written");
     let answer = refused(ask(door.address, &post_json(job("after"))).await, 503);
     assert!(answer.retry_after().is_some_and(|seconds| seconds >= 1));
 }

@@ -65,6 +65,7 @@ impl Door {
         let (shedding, shedding_out) = watch::channel(Shedding::new());
         let metrics = Arc::new(Metrics::default());
         let jobs = Jobs {
+            closed: CancellationToken::new(),
             writer: spool.writer.clone(),
             routes: routes_out,
             shedding: shedding_out,

@@ -34,8 +34,21 @@ async fn fill_and_empty(path: &Path, full: &Path) {
     assert!(writer.status().borrow().failing.is_some());
     let [settled, again, dead] = [0, 1, 2].map(|nth| hand[nth].0);
     writer.settle(vec![settled]);
-    let part = Again { of: again, targets: vec![1], attempts: 1, due: UnixMillis(0) };
-    let letter = Dead { of: dead, targets: vec![], reason: "test".into(), detail: String::new(), at: UnixMillis(1) };
+    let part = Again {
+        of: again,
+        targets: vec![1],
+        providers: tidegate::spool::Providers(1),
+        attempts: 1,
+        due: UnixMillis(0),
+    };
+    let letter = Dead {
+        of: dead,
+        targets: vec![],
+        attempts: 0,
+        reason: "test".into(),
+        detail: String::new(),
+        at: UnixMillis(1),
+    };
     let mut owed = std::pin::pin!(futures::future::join(writer.again(part), writer.dead(letter)));
     let early = tokio::time::timeout(Duration::from_millis(200), owed.as_mut()).await;
     assert!(early.is_err(), "it can't be on disk");
@@ -55,7 +68,7 @@ async fn fill_and_empty(path: &Path, full: &Path) {
     in_time(mended(&writer)).await;
     writer.put(jobs("c", 3)).await.unwrap();
     drop(reader);
-    writer.close().await;
+    writer.close().await.expect("all is written");
     compare(path, &hand[0].1, &hand[1].1, &hand[2].1);
 }
 

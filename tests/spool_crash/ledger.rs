@@ -87,7 +87,7 @@ impl Ledger {
             self.perhaps_settled.extend(ids.iter().cloned());
             settled = ids;
         }
-        runtime.block_on(writer.close());
+        runtime.block_on(writer.close()).expect("all is written");
         self.came += found.values().map(Vec::len).sum::<usize>();
         if let Some(lost) = lost {
             return Err(format!("{lost} was acknowledged, never settled, and is lost"));

@@ -43,7 +43,7 @@ pub(crate) fn live(path: &Path, seed: u64, steps: usize, say: &mut dyn FnMut(&st
         Life { seed, put: 0, hand: Vec::new(), settled: Vec::new(), writer: writer.clone(), reader, say: &mut *say };
     let settled = runtime.block_on(life.run(&mut random, steps));
     say("|C\n");
-    runtime.block_on(writer.close());
+    runtime.block_on(writer.close()).expect("all is written");
     say(&format!("|S {}\n", settled.join(" ")));
 }
 
@@ -123,7 +123,9 @@ impl Life<'_> {
         let Some((key, id)) = self.hand.pop() else { return };
         self.say('X', [&id]);
         let due = if random.bool() { UnixMillis(0) } else { UnixMillis(UnixMillis::now().0 + 5) };
-        self.writer.again(Again { of: key, targets: vec![1], attempts: 1, due }).await;
+        self.writer
+            .again(Again { of: key, targets: vec![1], providers: tidegate::spool::Providers(1), attempts: 1, due })
+            .await;
         self.writer.settle(vec![key]);
     }
 
@@ -131,7 +133,8 @@ impl Life<'_> {
         let Some((key, id)) = self.hand.pop() else { return };
         self.say('T', [&id]);
         let targets = if random.bool() { Vec::new() } else { vec![0] };
-        let dead = Dead { of: key, targets, reason: "test".into(), detail: String::new(), at: UnixMillis::now() };
+        let dead =
+            Dead { of: key, targets, attempts: 0, reason: "test".into(), detail: String::new(), at: UnixMillis::now() };
         self.writer.dead(dead).await;
         self.say('D', [&id]);
         self.writer.settle(vec![key]);

@@ -10,7 +10,7 @@ pub(super) struct Filter {
     /// Of this app only.
     #[arg(long)]
     pub(super) app: Option<String>,
-    /// Dead for this reason only: `unknown_app`, `failed`, `expired`, …
+    /// Dead for this reason only: `unknown_app`, `attempts_exhausted`, `corrupt_record`, …
     #[arg(long)]
     pub(super) reason: Option<String>,
     /// Of the job with this id only; may be given more than once.

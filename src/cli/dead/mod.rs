@@ -55,7 +55,7 @@ enum What {
 /// put at the queue's end as new instead, so that no list pushes a letter over a delivery limit.
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Examples:\n  tidegate dead list\n  tidegate dead list --app chat --reason failed --limit 20\n  tidegate dead list --json | jq -r .id"
+    after_help = "Examples:\n  tidegate dead list\n  tidegate dead list --app chat --reason attempts_exhausted --limit 20\n  tidegate dead list --json | jq -r .id"
 )]
 struct List {
     #[command(flatten)]

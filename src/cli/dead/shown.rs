@@ -2,8 +2,8 @@
 //! for a terminal.
 //!
 //! A letter is often dead because its job can't be read, so the addresses need not stand where they should. In a job that can
-//! be read everything below `to` is an address. In any other whatever looks like one is taken for one: text without a space,
-//! of [`LONG`] characters or more; and a body that is no JSON is not shown at all.
+//! be read everything below `to` is an address. In any other whatever looks like one is taken for one, be it a value or a
+//! field's name: text without a space, of [`LONG`] characters or more; and a body that is no JSON is not shown at all.
 
 use serde_json::Value;
 
@@ -50,6 +50,9 @@ fn body(body: &[u8], full: bool) -> String {
     if !full {
         let readable = job::decode(body, Defaults { id: None, app: Some("any") }).is_ok();
         mask(&mut value, readable);
+        if !readable {
+            value = without_long_names(value);
+        }
     }
     // Control characters are escaped in JSON.
     serde_json::to_string_pretty(&value).expect("what was JSON is JSON")
@@ -64,6 +67,17 @@ fn mask(value: &mut Value, readable: bool) {
             _ if readable => {}
             _ => each_text(field, &|text| *text = short(text)),
         }
+    }
+}
+
+/// A job that can be read has no field whose name is an address.
+fn without_long_names(value: Value) -> Value {
+    match value {
+        Value::Array(values) => values.into_iter().map(without_long_names).collect(),
+        Value::Object(fields) => {
+            fields.into_iter().map(|(name, value)| (short(&name), without_long_names(value))).collect()
+        }
+        plain => plain,
     }
 }
 
@@ -113,6 +127,8 @@ mod tests {
             r#"{"app":"chat","too":[{"apns":"TOKEN"}],"notification":{"title":"hi"}}"#,
             r#"{"app":"chat","to":"TOKEN","apns":"TOKEN","notification":{"title":"hi"}}"#,
             r#"[{"apns":"TOKEN"},"hi"]"#,
+            r#"{"app":"chat","to":{"TOKEN":"apns"},"notification":{"title":"hi"}}"#,
+            r#"{"app":"chat","TOKEN":{"TOKEN":["x",{"TOKEN":1}]}}"#,
             r#"{"app":"chat","to":[{"apns":"TOKEN"}"#,
         ] {
             let job = job.replace("TOKEN", TOKEN);

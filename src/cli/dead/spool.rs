@@ -1,5 +1,6 @@
 //! A spool's dead letters: its store is asked, whether a process serves it or not.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 
 use super::filter::Filter;
@@ -28,12 +29,20 @@ fn asked(filter: &Filter, limit: Option<usize>) -> Vec<spool::Filter> {
     if filter.id.is_empty() { vec![one(None)] } else { filter.id.iter().map(|id| one(Some(id))).collect() }
 }
 
-/// Letters that are to be moved or dropped.
-fn which(filter: &Filter) -> Vec<Which> {
-    if filter.n.is_empty() {
-        return asked(filter, None).into_iter().map(Which::Matching).collect();
+/// Letters that are to be moved or dropped; in one go, so that a rate is one for all of them.
+fn which(letters: &DeadLetters, filter: &Filter) -> Told<Which> {
+    if !filter.n.is_empty() {
+        return Ok(Which::Numbered(filter.n.clone()));
     }
-    vec![Which::Numbered(filter.n.clone())]
+    let mut asked = asked(filter, None);
+    if asked.len() == 1 {
+        return Ok(Which::Matching(asked.remove(0)));
+    }
+    let mut numbers = BTreeSet::new();
+    for one in asked {
+        numbers.extend(letters.list(&one).map_err(broken)?.iter().map(|letter| letter.n));
+    }
+    Ok(Which::Numbered(numbers.into_iter().collect()))
 }
 
 pub(super) fn list(path: &Path, filter: &Filter, limit: u64) -> Told<Listed> {
@@ -73,12 +82,12 @@ pub(super) fn show(path: &Path, id: Option<&str>, n: Option<i64>, full: bool) ->
 pub(super) fn replay(path: &Path, filter: &Filter, rate: Option<Rate>) -> Told<u64> {
     let letters = open(path)?;
     let rate = rate.map(|rate| rate.per_second());
-    which(filter).iter().map(|which| letters.replay(which, rate).map_err(broken)).sum()
+    letters.replay(&which(&letters, filter)?, rate).map_err(broken)
 }
 
 pub(super) fn drop(path: &Path, filter: &Filter) -> Told<u64> {
     let letters = open(path)?;
-    which(filter).iter().map(|which| letters.drop(which).map_err(broken)).sum()
+    letters.drop(&which(&letters, filter)?).map_err(broken)
 }
 
 fn row(letter: &Letter) -> Row {

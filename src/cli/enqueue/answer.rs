@@ -41,11 +41,12 @@ struct Problem {
 #[derive(Default, Deserialize)]
 #[serde(default)]
 struct Accepted {
+    accepted: Option<usize>,
     duplicates: usize,
 }
 
-/// Reads an answer. `retry_after` is the header's text.
-pub(super) fn read(status: StatusCode, retry_after: Option<&str>, body: &[u8]) -> Answer {
+/// Reads the answer to a request with so many jobs. `retry_after` is the header's text.
+pub(super) fn read(jobs: usize, status: StatusCode, retry_after: Option<&str>, body: &[u8]) -> Answer {
     let problem: Problem = serde_json::from_slice(body).unwrap_or_default();
     let said = match problem.title.as_str() {
         "" => format!("the door answered {status}"),
@@ -54,8 +55,13 @@ pub(super) fn read(status: StatusCode, retry_after: Option<&str>, body: &[u8]) -
     let after = retry_after.and_then(|seconds| seconds.trim().parse().ok()).map(Duration::from_secs);
     match status.as_u16() {
         200 | 202 => {
-            let accepted: Accepted = serde_json::from_slice(body).unwrap_or_default();
-            Answer::Taken { duplicates: accepted.duplicates }
+            let Accepted { accepted, duplicates } = serde_json::from_slice(body).unwrap_or_default();
+            if accepted == Some(jobs) && duplicates <= jobs {
+                return Answer::Taken { duplicates };
+            }
+            Answer::Refused(format!(
+                "something answered {status}, but not that it accepted {jobs} jobs: is that Tidegate's door?"
+            ))
         }
         400 => match problem.index {
             Some(index) => Answer::Bad { index, what: what(&problem) },
@@ -63,7 +69,7 @@ pub(super) fn read(status: StatusCode, retry_after: Option<&str>, body: &[u8]) -
         },
         413 => Answer::TooLarge(said),
         429 | 503 | 507 => Answer::Wait { after: after.unwrap_or(LATER).min(LONGEST), why: said },
-        401 | 403 => Answer::Refused(format!(
+        401 => Answer::Refused(format!(
             "{said}: the door takes no job without one of its http.tokens; give it with --token-file"
         )),
         408 | 500..=599 => Answer::Failed(said),
@@ -87,18 +93,29 @@ mod tests {
     use super::*;
 
     fn read(status: u16, retry_after: Option<&str>, body: &str) -> Answer {
-        super::read(StatusCode::from_u16(status).unwrap(), retry_after, body.as_bytes())
+        super::read(3, StatusCode::from_u16(status).unwrap(), retry_after, body.as_bytes())
+    }
+
+    #[test]
+    fn only_who_says_that_all_were_accepted_has_taken_them() {
+        assert_eq!(read(202, None, r#"{"accepted":3,"ids":[],"duplicates":2}"#), Answer::Taken { duplicates: 2 });
+        assert_eq!(read(202, None, r#"{"accepted":3,"ids":[]}"#), Answer::Taken { duplicates: 0 });
+        for other in ["", "<html>", "{}", r#"{"accepted":2}"#, r#"{"accepted":3,"duplicates":4}"#, "[]"] {
+            assert!(matches!(read(200, None, other), Answer::Refused(why) if why.contains("is that Tidegate's door?")));
+        }
     }
 
     #[test]
     fn each_of_the_doors_answers_has_its_consequence() {
-        assert_eq!(read(202, None, r#"{"accepted":3,"ids":[],"duplicates":2}"#), Answer::Taken { duplicates: 2 });
-        assert_eq!(read(202, None, r#"{"accepted":3,"ids":[]}"#), Answer::Taken { duplicates: 0 });
         let bad = r#"{"title":"job 7: unknown_app: app \"x\" is not configured","index":7,"path":"app","reason":"unknown_app"}"#;
         let what = "unknown_app: app \"x\" is not configured".to_owned();
         assert_eq!(read(400, None, bad), Answer::Bad { index: 7, what });
         assert!(matches!(read(400, None, r#"{"title":"no job"}"#), Answer::Refused(_)));
         assert!(matches!(read(401, None, ""), Answer::Refused(why) if why.contains("--token-file")));
+        let foreign = r#"{"title":"a web page sent this","detail":"call the door directly"}"#;
+        assert!(
+            matches!(read(403, None, foreign), Answer::Refused(why) if why.contains("directly") && !why.contains("token"))
+        );
         assert!(
             matches!(read(404, None, r#"{"title":"no spool","detail":"add it"}"#), Answer::Refused(why) if why.contains("add it"))
         );

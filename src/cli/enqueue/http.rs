@@ -194,7 +194,7 @@ impl Post {
         let mut trouble = Trouble::default();
         while let Some(mut batch) = batches.pop() {
             let Some(lines) = batch.lines() else { continue };
-            match self.once(batch.body()).await {
+            match self.once(batch.body(), batch.len()).await {
                 Answer::Taken { duplicates } => {
                     self.told.store(false, Ordering::Relaxed);
                     delivered.known += duplicates;
@@ -231,14 +231,14 @@ impl Post {
         delivered
     }
 
-    async fn once(&self, body: Bytes) -> Answer {
+    async fn once(&self, body: Bytes, jobs: usize) -> Answer {
         let mut request = self.client.post(self.door.jobs.clone()).body(body);
         request = request.header("content-type", "application/x-ndjson");
         if let Some(token) = &self.door.token {
             request = request.bearer_auth(token.expose_secret());
         }
         match whole(request).await {
-            Ok((status, retry_after, body)) => answer::read(status, retry_after.as_deref(), &body),
+            Ok((status, retry_after, body)) => answer::read(jobs, status, retry_after.as_deref(), &body),
             Err(error) => Answer::Failed(format!("{} can't be reached: {}", self.door.jobs, root_cause(&error))),
         }
     }

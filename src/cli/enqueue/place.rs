@@ -55,6 +55,9 @@ pub(super) enum To {
 /// Reads a door's address.
 pub(in crate::cli) fn url(text: &str) -> Result<Url, String> {
     let url: Url = text.parse().map_err(|error| format!("{error}; write http://127.0.0.1:8080"))?;
+    if !url.username().is_empty() || url.password().is_some() {
+        return Err("a name or password in it would be shown in messages; give a token with --token-file".to_owned());
+    }
     match url.scheme() {
         "http" | "https" if url.has_host() => Ok(url),
         _ => Err("write http://… or https://…".to_owned()),
@@ -138,6 +141,7 @@ mod tests {
     fn jobs_are_posted_below_the_doors_address() {
         let posted = |text: &str| url(text).map(|url| jobs(url).to_string());
         assert_eq!(posted("http://127.0.0.1:8080").as_deref(), Ok("http://127.0.0.1:8080/v1/jobs"));
+        assert!(posted("https://me:secret@push.example").is_err_and(|why| !why.contains("secret")));
         assert_eq!(posted("https://push.example/gate/").as_deref(), Ok("https://push.example/gate/v1/jobs"));
         for wrong in ["127.0.0.1:8080", "ftp://host/", "http://", ""] {
             assert!(posted(wrong).is_err(), "{wrong}");

@@ -7,7 +7,7 @@ use super::letters;
 use super::names::Names;
 use super::publish::Publisher;
 use crate::source::clocks::Clocks;
-use crate::source::{Dead, Keep, Keeper, Later};
+use crate::source::{Keep, Keeper};
 
 /// Keeps retries in the retry queues and dead letters in the dead queue. Ready when the broker has confirmed it.
 ///
@@ -31,12 +31,8 @@ impl Keeper for AmqpKeeper {
     fn keep(&self, keep: Keep) -> BoxFuture<'static, ()> {
         let now = Clocks::now();
         let letter = match keep {
-            Keep::Later(Later { envelope, targets, attempts, delay }) => {
-                letters::retry(&self.names, &envelope, &targets, attempts, delay, now)
-            }
-            Keep::Dead(Dead { envelope, targets, reason, detail }) => {
-                letters::dead(&self.names, &envelope, &targets, &reason, &detail, now)
-            }
+            Keep::Later(later) => letters::retry(&self.names, &later, now),
+            Keep::Dead(dead) => letters::dead(&self.names, &dead, now),
         };
         let publisher = self.publisher.clone();
         async move { publisher.publish_durably(letter).await }.boxed()

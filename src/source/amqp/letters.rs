@@ -1,7 +1,5 @@
 //! Messages that we write: retries, dead letters, jobs, outcomes. Pure.
 
-use std::time::Duration;
-
 use bytes::Bytes;
 use lapin::BasicProperties;
 use lapin::types::{AMQPValue, FieldTable, ShortString};
@@ -11,6 +9,7 @@ use super::names::{self, Names, RetryLevel};
 use super::publish::Message;
 use crate::job::{BadJob, Envelope, Lane, UnixMillis};
 use crate::source::clocks::Clocks;
+use crate::source::{Dead, Later};
 
 /// `delivery_mode` of a message that survives the broker's restart.
 const PERSISTENT: u8 = 2;
@@ -19,19 +18,13 @@ const PERSISTENT: u8 = 2;
 const MAX_DETAIL: usize = 1000;
 
 /// Part of a job, to come back to its queue after a delay.
-pub(super) fn retry(
-    names: &Names,
-    envelope: &Envelope,
-    targets: &[u16],
-    attempts: u8,
-    delay: Duration,
-    now: Clocks,
-) -> Message {
+pub(super) fn retry(names: &Names, later: &Later, now: Clocks) -> Message {
+    let Later { envelope, targets, attempts, delay } = later;
     let mut headers = carried(envelope, now);
-    headers.insert(names::ATTEMPTS.into(), AMQPValue::LongInt(i32::from(attempts)));
+    headers.insert(names::ATTEMPTS.into(), AMQPValue::LongInt(i32::from(*attempts)));
     select(&mut headers, envelope, targets);
     Message {
-        exchange: names.retry(RetryLevel::of(delay)),
+        exchange: names.retry(RetryLevel::of(*delay)),
         routing_key: envelope.origin.queue.to_string(),
         properties: properties(envelope, headers),
         body: envelope.origin.body.clone(),
@@ -40,15 +33,10 @@ pub(super) fn retry(
 }
 
 /// Part of a job that no retry can help.
-pub(super) fn dead(
-    names: &Names,
-    envelope: &Envelope,
-    targets: &[u16],
-    reason: &str,
-    detail: &str,
-    now: Clocks,
-) -> Message {
+pub(super) fn dead(names: &Names, dead: &Dead, now: Clocks) -> Message {
+    let Dead { envelope, targets, attempts, reason, detail } = dead;
     let mut headers = carried(envelope, now);
+    headers.insert(names::ATTEMPTS.into(), AMQPValue::LongInt(i32::from(*attempts)));
     select(&mut headers, envelope, targets);
     explain(&mut headers, reason, detail, &envelope.origin.queue, now.wall);
     to_dead(names, &envelope.origin.queue, properties(envelope, headers), envelope.origin.body.clone())

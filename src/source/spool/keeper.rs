@@ -7,9 +7,9 @@ use futures::future::BoxFuture;
 use super::receipts::key;
 use crate::job::UnixMillis;
 use crate::source::{Dead, Keep, Keeper, Later};
-use crate::spool::{self, Again, Writer};
+use crate::spool::{self, Again, Providers, Writer};
 
-/// Keeps retries until they are due, to the millisecond, and dead letters until somebody drops them.
+/// Keeps retries until they are due, and dead letters until somebody drops them.
 pub struct SpoolKeeper {
     writer: Writer,
 }
@@ -28,11 +28,13 @@ impl Keeper for SpoolKeeper {
         match keep {
             Keep::Later(Later { envelope, targets, attempts, delay }) => {
                 let of = key(envelope.origin.receipt.tag);
-                self.writer.again(Again { of, targets, attempts, due: later(now, delay) })
+                let provider = |index: &u16| envelope.job.to[usize::from(*index)].provider();
+                let providers = targets.iter().map(provider).fold(Providers::default(), Providers::with);
+                self.writer.again(Again { of, targets, providers, attempts, due: later(now, delay) })
             }
-            Keep::Dead(Dead { envelope, targets, reason, detail }) => {
+            Keep::Dead(Dead { envelope, targets, attempts, reason, detail }) => {
                 let of = key(envelope.origin.receipt.tag);
-                self.writer.dead(spool::Dead { of, targets, reason, detail, at: now })
+                self.writer.dead(spool::Dead { of, targets, attempts, reason, detail, at: now })
             }
         }
     }

@@ -6,8 +6,10 @@
 //! ```
 //!
 //! What RabbitMQ does by prefetch, the spool does by choice: jobs wait in strands (lane, app, providers), and only those
-//! are read whose routes move (see `share`). So a blocked route's backlog stays on disk, nobody stands behind it, and
-//! nothing needs to be parked.
+//! are read whose routes move (see `share`). So a blocked route's backlog stays on disk, and nobody stands behind it. A
+//! job that goes to two providers of which one is blocked is the exception: what is in hand of it for that one is put off
+//! (the dispatch parks it, as with RabbitMQ), so that the next can be read for the other's sake; what was put off waits in
+//! the strand of its own provider.
 //!
 //! | file | what |
 //! | --- | --- |
@@ -25,6 +27,8 @@ mod receipts;
 mod share;
 mod shelf;
 mod status;
+#[cfg(test)]
+mod tests;
 
 use std::sync::Arc;
 
@@ -100,16 +104,19 @@ impl SpoolSource {
     pub async fn broken(&mut self) -> String {
         match (&mut self.feed).await {
             Ok(()) if self.drain.is_cancelled() => std::future::pending().await,
-            Ok(()) => "the spool's feed ended by itself".to_owned(),
+            Ok(()) => "the spool's writer or feed ended by itself".to_owned(),
             Err(panic) => format!("the spool's feed panicked: {panic}"),
         }
     }
 
     /// Writes what was settled last, and closes the store.
-    pub async fn close(self) {
+    ///
+    /// # Errors
+    /// How much could not be written: those jobs come again.
+    pub async fn close(self) -> Result<(), usize> {
         self.drain.cancel();
         // Its end has no news: a panic was told by `broken`, or comes too late to matter.
         let _ = self.feed.await;
-        self.writer.close().await;
+        self.writer.close().await
     }
 }

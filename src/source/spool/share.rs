@@ -28,6 +28,15 @@ pub(super) struct Shares {
     turns: [usize; 3],
 }
 
+/// What may be taken from where.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(super) struct Allotted {
+    /// Jobs of each strand; each has some.
+    pub(super) jobs: Vec<(StrandId, usize)>,
+    /// Strands that have more and may have no more in hand, though their lane has room.
+    pub(super) held_back: Vec<StrandId>,
+}
+
 #[derive(Debug, Default)]
 struct Share {
     in_hand: usize,
@@ -39,14 +48,8 @@ struct Share {
 impl Shares {
     /// How many jobs to read from which of the strands that have more, where the lane wants `demand`. Every strand that
     /// may take something gets a turn before another has a second one.
-    pub(super) fn allot(
-        &mut self,
-        lane: Lane,
-        demand: usize,
-        more: &[StrandId],
-        now: Instant,
-    ) -> Vec<(StrandId, usize)> {
-        let mut allotted = Vec::new();
+    pub(super) fn allot(&mut self, lane: Lane, demand: usize, more: &[StrandId], now: Instant) -> Allotted {
+        let mut allotted = Allotted::default();
         if demand == 0 || more.is_empty() {
             return allotted;
         }
@@ -59,10 +62,12 @@ impl Shares {
             }
             let turn = (first + nth) % more.len();
             self.turns[lane.index()] = turn + 1;
-            let jobs = part.min(left).min(self.allowance(more[turn], demand, now));
-            if jobs > 0 {
-                allotted.push((more[turn], jobs));
-                left -= jobs;
+            match part.min(left).min(self.allowance(more[turn], demand, now)) {
+                0 => allotted.held_back.push(more[turn]),
+                jobs => {
+                    allotted.jobs.push((more[turn], jobs));
+                    left -= jobs;
+                }
             }
         }
         allotted
@@ -113,10 +118,11 @@ mod tests {
     fn fill(shares: &mut Shares, room: &mut usize, more: &[StrandId], now: Instant) {
         loop {
             let allotted = shares.allot(Lane::Normal, *room, more, now);
-            if allotted.is_empty() {
+            if allotted.jobs.is_empty() {
+                assert_eq!(allotted.held_back.len(), if *room == 0 { 0 } else { more.len() });
                 return;
             }
-            for (strand, jobs) in allotted {
+            for (strand, jobs) in allotted.jobs {
                 shares.taken(strand, jobs);
                 *room -= jobs;
             }
@@ -161,7 +167,7 @@ mod tests {
         let more: Vec<StrandId> = (0..10).map(StrandId).collect();
         let mut taken = [0usize; 10];
         for _ in 0..20 {
-            for (strand, jobs) in shares.allot(Lane::High, 3, &more, now) {
+            for (strand, jobs) in shares.allot(Lane::High, 3, &more, now).jobs {
                 taken[strand.0 as usize] += jobs;
                 shares.taken(strand, jobs);
                 (0..jobs).for_each(|_| shares.settled(strand, now));

@@ -3,11 +3,11 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::probation::Probation;
 use super::receipts::{Receipts, tag};
-use super::share::Shares;
+use super::share::{Allotted, Shares};
 use crate::job::{
     Acknowledger, BadJob, Defaults, Envelope, Lane, MemoryBudget, Origin, Receipt, RouteTable, SourceName, decode,
 };
@@ -20,6 +20,12 @@ const CHUNK_BYTES: usize = 4 << 20;
 /// What a job's body becomes in memory, several times over (see [`Envelope::estimate`]).
 const IN_MEMORY: usize = 3;
 
+/// Dead letters from which on no more are made of the jobs of an app that is not configured: half of what is kept.
+const MANY_LETTERS: u64 = 500_000;
+
+/// When a strand that could not be read is tried again; the others go on.
+const TRY_AGAIN: Duration = Duration::from_secs(1);
+
 /// The reader, and what is known of what it has read.
 pub(super) struct Shelf {
     reader: Reader,
@@ -30,8 +36,12 @@ pub(super) struct Shelf {
     probation: Probation,
     /// Strands that have more than was read, by lane, as far as was looked.
     more: [Vec<StrandId>; 3],
-    /// What was ever read from.
-    lanes: HashMap<StrandId, Lane>,
+    /// Strands that could not be read at the last try: when that was, and why.
+    unread: HashMap<StrandId, (Instant, String)>,
+    /// An app that is not configured and whose jobs stay where they are, and since when that is known.
+    left: Option<(Box<str>, Instant)>,
+    /// What was ever looked at: its lane, and whether its jobs go to more than one provider.
+    known: HashMap<StrandId, (Lane, bool)>,
     in_hand: [usize; 3],
 }
 
@@ -42,7 +52,12 @@ pub(super) struct Read {
     pub(super) jobs: [Vec<Arc<Envelope>>; 3],
     /// Jobs that can't be sent as things are; they count as in hand until they are settled.
     pub(super) bad: Vec<(Key, Lane, BadJob)>,
-    /// Why the store could not be read.
+    /// Whether a lane has jobs that go to several providers, and gets none of them as too many are in hand: what is in hand
+    /// of a provider that does not move is to be put off then, for the other's sake.
+    pub(super) held_back: [bool; 3],
+    /// Records that were not what had been written: dead letters already.
+    pub(super) corrupt: [u64; 3],
+    /// Why nothing of the store could be read.
     pub(super) error: Option<String>,
 }
 
@@ -63,7 +78,9 @@ impl Shelf {
             shares: Shares::default(),
             probation: Probation::new(Instant::now()),
             more: Default::default(),
-            lanes: HashMap::new(),
+            unread: HashMap::new(),
+            left: None,
+            known: HashMap::new(),
             in_hand: [0; 3],
         }
     }
@@ -73,7 +90,7 @@ impl Shelf {
         for key in keys {
             let strand = key.strand();
             self.shares.settled(strand, now);
-            if let Some(lane) = self.lanes.get(&strand) {
+            if let Some((lane, _)) = self.known.get(&strand) {
                 self.in_hand[lane.index()] -= 1;
             }
         }
@@ -91,16 +108,44 @@ impl Shelf {
             && Lane::ALL.iter().any(|lane| demand[lane.index()] > 0 && !self.more[lane.index()].is_empty())
     }
 
-    /// Looks which strands have more.
+    /// Whether a strand that was not read is to be tried again; then it takes a [`look`](Self::look).
+    pub(super) fn tries_again(&self, now: Instant) -> bool {
+        let unread = self.unread.values().map(|(at, _)| at);
+        unread.chain(self.left.as_ref().map(|(_, at)| at)).any(|at| now >= *at + TRY_AGAIN)
+    }
+
+    /// Why a strand is not read; `None`: all are.
+    pub(super) fn trouble(&self) -> Option<String> {
+        let left = self.left.as_ref().map(|(app, _)| {
+            format!(
+                "jobs of app {app:?}, which is not configured, stay queued, as there are {MANY_LETTERS} dead letters and more: \
+                 configure it, or drop dead letters"
+            )
+        });
+        self.unread.values().next().map(|(_, error)| error.clone()).or(left)
+    }
+
+    /// Looks which strands have more, where so many dead letters are there already.
     ///
     /// # Errors
     /// Why the store could not be read.
-    pub(super) fn look(&mut self) -> Result<(), String> {
+    pub(super) fn look(&mut self, routes: &RouteTable, letters: u64, now: Instant) -> Result<(), String> {
         let strands = self.reader.strands()?;
         self.more.iter_mut().for_each(Vec::clear);
-        for Strand { id, lane, .. } in strands {
+        self.left = None;
+        for Strand { id, lane, providers, app } in strands {
+            // They would be dead letters at once, and push out the oldest, whoever these belong to.
+            if letters >= MANY_LETTERS && routes.of(&app).is_none() {
+                self.left = Some((app, now));
+                continue;
+            }
+            self.known.insert(id, (lane, providers.0.count_ones() > 1));
+            match self.unread.get_mut(&id) {
+                Some((at, _)) if now < *at + TRY_AGAIN => continue,
+                Some((at, _)) => *at = now,
+                None => {}
+            }
             self.more[lane.index()].push(id);
-            self.lanes.insert(id, lane);
         }
         Ok(())
     }
@@ -111,10 +156,14 @@ impl Shelf {
         for lane in Lane::ALL {
             let in_hand: usize = self.in_hand.iter().sum();
             let wanted = demand[lane.index()].min(self.probation.room(in_hand, now));
-            for (strand, jobs) in self.shares.allot(lane, wanted, &self.more[lane.index()], now) {
+            let Allotted { jobs, held_back } = self.shares.allot(lane, wanted, &self.more[lane.index()], now);
+            let is_mixed = |strand: &StrandId| self.known.get(strand).is_some_and(|(_, mixed)| *mixed);
+            read.held_back[lane.index()] = held_back.iter().any(is_mixed);
+            for (strand, jobs) in jobs {
                 if let Err(error) = self.read_strand(strand, lane, jobs, routes, &mut read) {
-                    read.error = Some(error);
-                    return read;
+                    // One damaged page is not to hold back what lies elsewhere.
+                    self.more[lane.index()].retain(|id| *id != strand);
+                    self.unread.insert(strand, (now, error));
                 }
             }
         }
@@ -130,7 +179,10 @@ impl Shelf {
         read: &mut Read,
     ) -> Result<(), String> {
         let room = self.memory.limit().saturating_sub(self.memory.bytes()) / IN_MEMORY;
+        let corrupt = self.reader.corrupt();
         let stored = self.reader.next(strand, jobs, room.min(CHUNK_BYTES))?;
+        read.corrupt[lane.index()] += self.reader.corrupt() - corrupt;
+        self.unread.remove(&strand);
         if stored.is_empty() {
             self.more[lane.index()].retain(|id| *id != strand);
             return Ok(());

@@ -32,7 +32,14 @@ impl SpoolSourceStatus {
     /// What is amiss, in words; `None`: jobs are taken in, read and settled.
     #[must_use]
     pub fn trouble(&self) -> Option<String> {
-        let parts = [&self.error, &self.store.failing, &self.store.refusing];
+        let draining = self.draining.then(|| "draining".to_owned());
+        let stuck = match self.store.stuck {
+            0 => None,
+            jobs => Some(format!(
+                "{jobs} jobs that were sent can't be removed from a damaged spool.db, and will be sent again"
+            )),
+        };
+        let parts = [&draining, &stuck, &self.error, &self.store.failing, &self.store.refusing];
         let parts: Vec<&str> = parts.into_iter().flatten().map(String::as_str).collect();
         (!parts.is_empty()).then(|| parts.join("; "))
     }

@@ -17,10 +17,19 @@ async fn a_job_is_found_queued_put_off_and_dead() {
     let read = read_next(&mut spool).await;
     let of = |id: &str| read.iter().find(|job| &*job.id == id).expect("it was read").key;
     let due = UnixMillis(UnixMillis::now().0 + 3_600_000);
-    spool.writer.again(Again { of: of("a"), targets: vec![1], attempts: 2, due }).await;
+    spool
+        .writer
+        .again(Again {
+            of: of("a"),
+            targets: vec![1],
+            attempts: 2,
+            providers: Providers::default().with(Provider::Apns),
+            due,
+        })
+        .await;
     let at = UnixMillis(1_000);
     let (reason, detail) = ("timeout".into(), "given up".to_owned());
-    spool.writer.dead(Dead { of: of("a"), targets: vec![0, 2], reason, detail, at }).await;
+    spool.writer.dead(Dead { of: of("a"), targets: vec![0, 2], attempts: 2, reason, detail, at }).await;
     spool.writer.settle(vec![of("a")]);
     let give_up = std::time::Instant::now() + Duration::from_secs(10);
     let found = loop {

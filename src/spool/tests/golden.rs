@@ -64,9 +64,9 @@ async fn write_the_golden_file() {
     let hand = spool.reader.next(chat, 4, usize::MAX).expect("readable");
     let [a, _, d, r] = &hand[..] else { panic!("four jobs") };
     let (detail, at) = ("no luck".to_owned(), UnixMillis(7_000));
-    spool.writer.dead(Dead { of: d.key, targets: vec![1], reason: "attempts".into(), detail, at }).await;
+    spool.writer.dead(Dead { of: d.key, targets: vec![1], attempts: 0, reason: "attempts".into(), detail, at }).await;
     let due = UnixMillis(UnixMillis::now().0 + 3_600_000);
-    spool.writer.again(Again { of: r.key, targets: vec![0, 2], attempts: 2, due }).await;
+    spool.writer.again(Again { of: r.key, targets: vec![0, 2], providers: Providers(1), attempts: 2, due }).await;
     spool.writer.settle([a, d, r].map(|job| job.key).into());
     spool.writer.put(Vec::new()).await.expect("a commit");
     drop(spool);
@@ -76,7 +76,7 @@ async fn write_the_golden_file() {
     drop(spool);
     let Spool { writer, reader } = open(&directory);
     drop(reader);
-    writer.close().await;
+    writer.close().await.expect("all is written");
     let store = settings(&directory).path.join("spool.db");
     // In the past when it is read.
     Connection::open(&store).expect("a store").execute("UPDATE later SET due = 9000", []).expect("written");

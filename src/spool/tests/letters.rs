@@ -12,8 +12,14 @@ async fn with_letters(directory: &TempDir, count: usize) -> Spool {
     for (nth, job) in read_all(&mut spool.reader).into_iter().enumerate() {
         let targets = if nth % 2 == 0 { Vec::new() } else { vec![0, 2] };
         let reason = if nth % 3 == 0 { "attempts" } else { "refused" };
-        let dead =
-            Dead { of: job.key, targets, reason: reason.into(), detail: format!("no. {nth}"), at: UnixMillis(5) };
+        let dead = Dead {
+            of: job.key,
+            targets,
+            attempts: 0,
+            reason: reason.into(),
+            detail: format!("no. {nth}"),
+            at: UnixMillis(5),
+        };
         spool.writer.dead(dead).await;
         spool.writer.settle(vec![job.key]);
     }
@@ -83,6 +89,10 @@ async fn a_rate_spreads_what_is_replayed() {
     let mut due = store.prepare("SELECT due FROM later ORDER BY due").expect("a table");
     let due =
         due.query_map([], |row| row.get::<_, i64>(0)).expect("rows").map(|due| due.expect("a number").unsigned_abs());
+    let mut ages = store.prepare("SELECT due - accepted_at FROM later").expect("a table");
+    let ages: Vec<i64> =
+        ages.query_map([], |row| row.get(0)).expect("rows").map(|age| age.expect("a number")).collect();
+    assert_eq!(ages, [0; 4], "the ttl of one that waits for its turn does not run yet");
     let minutes: Vec<u64> = due.map(|due| (due - start.0) / 60_000).collect();
     assert_eq!(minutes, [1, 2, 3, 4]);
     assert!(letters(&directory).replay(&Which::Matching(Filter::default()), Some(0.0)).is_err());

@@ -90,7 +90,7 @@ async fn play(steps: Vec<Step>) {
             Step::Close => {
                 let Spool { writer, reader } = spool;
                 drop(reader);
-                writer.close().await;
+                writer.close().await.expect("all is written");
                 spool = open_with(&settings);
                 model.in_hand.clear();
             }
@@ -147,7 +147,10 @@ async fn again(model: &mut Model, spool: &mut Spool, nth: usize) {
     }
     let (key, id) = model.in_hand.remove(nth);
     let mut arrivals = spool.writer.arrivals();
-    spool.writer.again(Again { of: key, targets: vec![1], attempts: 2, due: UnixMillis(0) }).await;
+    spool
+        .writer
+        .again(Again { of: key, targets: vec![1], providers: Providers(1), attempts: 2, due: UnixMillis(0) })
+        .await;
     spool.writer.settle(vec![key]);
     model.remove(&id);
     let app = APPS.into_iter().find(|app| id.starts_with(app)).expect("an app of ours");
@@ -159,7 +162,7 @@ async fn put_off(model: &mut Model, spool: &Spool, nth: usize) {
     if nth < model.in_hand.len() {
         let (key, id) = model.in_hand.remove(nth);
         let due = UnixMillis(UnixMillis::now().0 + 3_600_000);
-        spool.writer.again(Again { of: key, targets: vec![1], attempts: 2, due }).await;
+        spool.writer.again(Again { of: key, targets: vec![1], providers: Providers(1), attempts: 2, due }).await;
         spool.writer.settle(vec![key]);
         model.remove(&id);
         model.later += 1;
@@ -169,7 +172,14 @@ async fn put_off(model: &mut Model, spool: &Spool, nth: usize) {
 async fn bury(model: &mut Model, spool: &Spool, nth: usize) {
     if nth < model.in_hand.len() {
         let (key, id) = model.in_hand.remove(nth);
-        let dead = Dead { of: key, targets: vec![0], reason: "test".into(), detail: String::new(), at: UnixMillis(1) };
+        let dead = Dead {
+            of: key,
+            targets: vec![0],
+            attempts: 0,
+            reason: "test".into(),
+            detail: String::new(),
+            at: UnixMillis(1),
+        };
         spool.writer.dead(dead).await;
         spool.writer.settle(vec![key]);
         model.remove(&id);

@@ -2,6 +2,7 @@
 
 use rusqlite::Connection;
 
+use super::record::COLUMNS;
 use super::*;
 
 fn sqlite(directory: &TempDir) -> Connection {
@@ -29,7 +30,10 @@ async fn what_comes_again_is_read_before_the_backlog_and_not_before_it_is_due() 
     let strand = spool.reader.strands().expect("readable")[0].id;
     let first = spool.reader.next(strand, 1, usize::MAX).expect("readable").remove(0);
     let soon = UnixMillis(UnixMillis::now().0 + 150);
-    spool.writer.again(Again { of: first.key, targets: vec![0, 2], attempts: 1, due: soon }).await;
+    spool
+        .writer
+        .again(Again { of: first.key, targets: vec![0, 2], providers: Providers(1), attempts: 1, due: soon })
+        .await;
     spool.writer.settle(vec![first.key]);
     let second = spool.reader.next(strand, 1, usize::MAX).expect("readable");
     assert_eq!(ids(&second), ["b"]);
@@ -77,7 +81,7 @@ async fn a_job_in_hand_at_a_crash_is_a_suspect_and_after_a_clean_end_it_is_not()
     assert_eq!(crashes(&read_all(&mut spool.reader)), [("b".to_owned(), 1), ("c".to_owned(), 0)]);
     let Spool { writer, reader } = spool;
     drop(reader);
-    writer.close().await;
+    writer.close().await.expect("all is written");
     let mut spool = open(&directory);
     assert_eq!(crashes(&read_all(&mut spool.reader)), [("b".to_owned(), 1), ("c".to_owned(), 0)]);
 }
@@ -108,7 +112,10 @@ async fn a_value_that_no_record_has_is_as_corrupt_as_a_wrong_checksum() {
                   UPDATE jobs SET crashes = 'x' WHERE id = 'c'; UPDATE jobs SET id = x'ff' WHERE id = 'd'";
     sqlite(&directory).execute_batch(damage).expect("tampered with");
     // What was in hand and is damaged meanwhile can't come again; the writer goes on.
-    spool.writer.again(Again { of: first.key, targets: vec![1], attempts: 1, due: UnixMillis(0) }).await;
+    spool
+        .writer
+        .again(Again { of: first.key, targets: vec![1], providers: Providers(1), attempts: 1, due: UnixMillis(0) })
+        .await;
     spool.writer.settle(vec![first.key]);
     let found = read_all(&mut spool.reader);
     assert_eq!(ids(&found), ["c"]);
@@ -134,8 +141,8 @@ async fn a_full_spool_refuses_all_of_a_put_and_takes_it_when_there_is_room() {
     assert!(matches!(refused, Refused::Full { max: 409_600, .. }), "{refused:?}");
     assert!(taken >= 6, "{taken}");
     let mut status = spool.writer.status();
-    let told = status.wait_for(|status| status.refusing.is_some() || status.used_bytes > 200 << 10);
-    tokio::time::timeout(Duration::from_secs(10), told).await.expect("in time").expect("the writer lives");
+    let told = status.wait_for(|status| status.refusing.as_deref().is_some_and(|why| why.contains("full")));
+    drop(tokio::time::timeout(Duration::from_secs(4), told).await.expect("in time").expect("the writer lives"));
     let hand = read_all(&mut spool.reader);
     assert_eq!(hand.len(), taken, "nothing of the refused put is there");
     spool.writer.settle(hand.iter().map(|job| job.key).collect());
@@ -145,6 +152,28 @@ async fn a_full_spool_refuses_all_of_a_put_and_takes_it_when_there_is_room() {
         }
     };
     tokio::time::timeout(Duration::from_secs(20), again).await.expect("there is room again");
+}
+
+#[tokio::test]
+async fn dead_letters_that_fill_the_spool_are_named() {
+    let directory = TempDir::new().expect("a directory");
+    let mut spool = open_with(&SpoolSettings { max_bytes: 400 << 10, ..settings(&directory) });
+    let big = |id: String| NewJob { body: vec![b'x'; 20_000].into(), ..job("chat", &id) };
+    let refused = loop {
+        if let Err(refused) = spool.writer.put(vec![big(UnixMillis::now().0.to_string())]).await {
+            break refused;
+        }
+        for job in read_all(&mut spool.reader) {
+            let (reason, detail) = ("r".into(), String::new());
+            let dead = Dead { of: job.key, targets: vec![], attempts: 0, reason, detail, at: UnixMillis(1) };
+            spool.writer.dead(dead).await;
+            spool.writer.settle(vec![job.key]);
+        }
+    };
+    assert!(
+        matches!(refused, Refused::Full { dead: 5.., .. }) && refused.to_string().contains("tidegate dead"),
+        "{refused}"
+    );
 }
 
 #[tokio::test]
@@ -194,6 +223,7 @@ async fn the_oldest_dead_letters_go_when_there_are_too_many() {
     let bury = |job: &Stored| Dead {
         of: job.key,
         targets: vec![],
+        attempts: 0,
         reason: "r".into(),
         detail: String::new(),
         at: UnixMillis(1),
@@ -225,7 +255,14 @@ async fn a_disk_below_the_floor_refuses_and_goes_on_settling() {
     let hand = read_all(&mut spool.reader);
     spool
         .writer
-        .dead(Dead { of: hand[0].key, targets: vec![], reason: "r".into(), detail: String::new(), at: UnixMillis(1) })
+        .dead(Dead {
+            of: hand[0].key,
+            targets: vec![],
+            attempts: 0,
+            reason: "r".into(),
+            detail: String::new(),
+            at: UnixMillis(1),
+        })
         .await;
     spool.writer.settle(vec![hand[0].key]);
     let mut status = spool.writer.status();
@@ -263,7 +300,7 @@ async fn one_process_at_a_time_and_only_a_spool() {
     assert!(matches!(second, OpenError::InUse(_)), "{second}");
     let Spool { writer, reader } = spool;
     drop(reader);
-    writer.close().await;
+    writer.close().await.expect("all is written");
 
     sqlite(&directory).execute_batch("PRAGMA user_version = 2").expect("written");
     let later = Spool::open(&settings(&directory)).err().expect("a later version");
@@ -297,7 +334,7 @@ async fn closing_writes_what_was_said_and_refuses_what_comes() {
     let hand = read_all(&mut spool.reader);
     spool.writer.settle(vec![hand[0].key]);
     let other = spool.writer.clone();
-    spool.writer.close().await;
+    spool.writer.close().await.expect("all is written");
     drop(spool.reader);
     assert_eq!(other.put(vec![job("chat", "c")]).await, Err(Refused::Closed));
     drop(other);
@@ -312,4 +349,96 @@ async fn a_job_that_arrives_is_told() {
     let put = tokio::spawn(async move { writer.put(vec![job("chat", "a")]).await });
     assert_eq!(ids(&read_next(&mut spool).await), ["a"]);
     put.await.expect("no panic").expect("there is room");
+}
+
+#[tokio::test]
+async fn a_retry_of_no_strand_is_a_dead_letter_and_holds_up_nobody() {
+    for strand in ["77", "'x'", "-1"] {
+        let directory = TempDir::new().expect("a directory");
+        let mut spool = open(&directory);
+        spool.writer.put(vec![job("chat", "a")]).await.expect("there is room");
+        let a = read_all(&mut spool.reader).remove(0).key;
+        let far = UnixMillis(UnixMillis::now().0 + 3_600_000);
+        spool.writer.again(Again { of: a, targets: vec![1], providers: Providers(1), attempts: 2, due: far }).await;
+        sqlite(&directory).execute(&format!("UPDATE later SET strand = {strand}, due = 0"), []).expect("damaged");
+        let mut status = spool.writer.status();
+        let buried = status.wait_for(|status| status.later == 0 && status.dead == 1);
+        tokio::time::timeout(Duration::from_secs(10), buried).await.expect("in time").expect("the writer lives");
+        spool.writer.put(vec![job("chat", "b")]).await.expect("puts go on");
+        let letters = DeadLetters::open(&settings(&directory).path).expect("they open");
+        let letters = letters.list(&Filter::default()).expect("they can be read");
+        assert_eq!((&*letters[0].reason, &*letters[0].id), ("corrupt_record", "a"), "{strand}");
+    }
+}
+
+#[tokio::test]
+async fn a_put_does_not_wait_for_all_retries_that_are_due() {
+    let directory = TempDir::new().expect("a directory");
+    let mut spool = open(&directory);
+    spool.writer.put(vec![job("chat", "a")]).await.expect("there is room");
+    let a = read_all(&mut spool.reader).remove(0).key;
+    let far = UnixMillis(UnixMillis::now().0 + 3_600_000);
+    spool.writer.again(Again { of: a, targets: vec![1], providers: Providers(1), attempts: 2, due: far }).await;
+    // As a replay without a rate does it.
+    let many = format!(
+        "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 40000)
+         INSERT INTO later (due, strand, {COLUMNS}) SELECT 0, strand, {COLUMNS} FROM later, n WHERE due > 0"
+    );
+    sqlite(&directory).execute(&many, []).expect("they are put there");
+    let later = || sqlite(&directory).query_row("SELECT count(*) FROM later", [], |row| row.get::<_, i64>(0)).unwrap();
+    let mut meanwhile = 0;
+    for nth in 0.. {
+        spool.writer.put(vec![job("chat", &format!("put-{nth}"))]).await.expect("there is room");
+        match later() {
+            1 => break,
+            40_001 => {}
+            _ => meanwhile += 1,
+        }
+    }
+    assert!(meanwhile > 3, "puts were answered while retries were moved: {meanwhile}");
+}
+
+#[tokio::test]
+async fn what_could_never_fit_is_told_so() {
+    let directory = TempDir::new().expect("a directory");
+    let spool = open_with(&SpoolSettings { max_bytes: 300_000, ..settings(&directory) });
+    let large = NewJob { body: vec![b'x'; 300_000].into(), ..job("chat", "large") };
+    let refused = spool.writer.put(vec![large]).await.expect_err("it can't fit");
+    assert!(matches!(refused, Refused::TooLarge { max: 300_000, .. }), "{refused:?}");
+}
+
+#[tokio::test]
+async fn nobody_else_may_read_it() {
+    use std::os::unix::fs::PermissionsExt;
+    let directory = TempDir::new().expect("a directory");
+    let path = settings(&directory).path;
+    std::fs::create_dir(&path).expect("it was there before");
+    let spool = open(&directory);
+    spool.writer.put(vec![job("chat", "a")]).await.expect("there is room");
+    for file in std::fs::read_dir(&path).expect("it can be listed") {
+        let file = file.expect("an entry");
+        let mode = file.metadata().expect("its mode").permissions().mode();
+        assert_eq!(mode & 0o777, 0o600, "{:?}", file.file_name());
+    }
+}
+
+#[tokio::test]
+async fn a_part_waits_with_what_goes_where_it_goes() {
+    let directory = TempDir::new().expect("a directory");
+    let mut spool = open(&directory);
+    let both = Providers::default().with(Provider::Apns).with(Provider::Fcm);
+    let mixed = |id: &str| NewJob { providers: both, ..job("chat", id) };
+    spool.writer.put(vec![mixed("a"), mixed("b")]).await.expect("there is room");
+    let a = read_all(&mut spool.reader).remove(0).key;
+    let providers = Providers::default().with(Provider::Fcm);
+    spool.writer.again(Again { of: a, targets: vec![1], providers, attempts: 1, due: UnixMillis(0) }).await;
+    spool.writer.settle(vec![a]);
+    let part = read_next(&mut spool).await.remove(0);
+    assert_ne!(part.key.strand(), a.strand());
+    let strand = spool.reader.known(part.key.strand()).expect("it was read from");
+    assert_eq!((strand.providers, &*strand.app, strand.lane), (providers, "chat", Lane::Normal));
+    // Also after a restart.
+    spool.writer.close().await.expect("all is written");
+    let mut spool = open(&directory);
+    assert_eq!(ids(&read_all(&mut spool.reader)), ["b", "a"]);
 }
