@@ -4,10 +4,9 @@
 //! for a bounded time. A deep backlog may not be gone through in it, and that is said.
 
 use std::path::Path;
-use std::sync::mpsc::{RecvTimeoutError, channel};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use rusqlite::{Connection, ErrorCode, OpenFlags, Row};
+use rusqlite::{Connection, OpenFlags, OptionalExtension, Row};
 
 use super::record::at;
 use super::schema;
@@ -17,8 +16,8 @@ use crate::job::{Lane, UnixMillis};
 /// Parts of one job that are told, of each kind.
 const MOST: usize = 20;
 
-/// How long until a look that was to end is told so again.
-const AGAIN: Duration = Duration::from_millis(1);
+/// Rows that are looked at between two looks at the clock: a millisecond or so.
+const STEP: usize = 1_000;
 
 /// Where a job, or a part of it, lies.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -67,66 +66,109 @@ pub struct Search {
     pub cut_short: bool,
 }
 
-const OF_JOB: &str = "app, lane, pushes, attempts, accepted_at";
+/// A table that is looked through.
+struct Place {
+    name: &'static str,
+    /// What its rows are numbered by.
+    number: &'static str,
+    /// The strand's number, in terms of its columns.
+    strand: &'static str,
+    /// Further columns, for `lies`.
+    more: &'static str,
+    lies: fn(&Row<'_>) -> rusqlite::Result<Lies>,
+}
+
+/// The small ones first: the time is spent where it brings something.
+const PLACES: [Place; 3] = [
+    Place {
+        name: "later",
+        number: "n",
+        strand: "strand",
+        more: ", due",
+        lies: |row| Ok(Lies::Later { due: at(row.get(5)?) }),
+    },
+    Place {
+        name: "dead",
+        number: "n",
+        strand: "strand",
+        more: ", reason, detail, at",
+        lies: |row| Ok(Lies::Dead { reason: row.get(5)?, detail: row.get(6)?, at: at(row.get(7)?) }),
+    },
+    Place { name: "jobs", number: "key", strand: "key >> 40", more: "", lies: |_| Ok(Lies::Queued) },
+];
 
 /// Looks for the job with this id in the spool in that directory, for as long as `patience`. Blocks.
 ///
 /// # Errors
 /// If the store can't be read; in words.
 pub fn find(directory: &Path, id: &str, patience: Duration) -> Result<Search, String> {
+    let give_up = Instant::now() + patience;
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let connection = schema::open(directory, flags).map_err(|error| error.to_string())?;
-    connection.execute_batch("PRAGMA query_only = ON").map_err(|error| error.to_string())?;
-    let interrupt = connection.get_interrupt_handle();
-    let (finished, waits) = channel::<()>();
     let mut search = Search::default();
-    let looked = std::thread::scope(|scope| {
-        scope.spawn(move || {
-            let mut left = patience;
-            while waits.recv_timeout(left) == Err(RecvTimeoutError::Timeout) {
-                // One that comes between two statements is lost: so it is said until it was heard.
-                interrupt.interrupt();
-                left = AGAIN;
-            }
-        });
-        let looked = look(&connection, id, &mut search.found);
-        drop(finished);
-        looked
-    });
-    match looked {
-        Ok(()) => Ok(search),
-        Err(error) if error.sqlite_error_code() == Some(ErrorCode::OperationInterrupted) => {
-            Ok(Search { cut_short: true, ..search })
+    let mut look = || -> rusqlite::Result<()> {
+        connection.execute_batch("PRAGMA query_only = ON")?;
+        for place in &PLACES {
+            search.cut_short |= !place.look(&connection, id, give_up, &mut search.found)?;
         }
-        Err(error) => Err(error.to_string()),
-    }
+        Ok(())
+    };
+    look().map_err(|error| error.to_string())?;
+    Ok(search)
 }
 
-/// The small tables first: the time is spent where it brings something.
-fn look(connection: &Connection, id: &str, found: &mut Vec<OnDisk>) -> rusqlite::Result<()> {
-    type Reads = fn(&Row<'_>) -> rusqlite::Result<Lies>;
-    let dead: Reads = |row| Ok(Lies::Dead { reason: row.get(5)?, detail: row.get(6)?, at: at(row.get(7)?) });
-    let tables: [(&str, &str, &str, Reads); 3] = [
-        ("later", "strand", ", due", |row| Ok(Lies::Later { due: at(row.get(5)?) })),
-        ("dead", "strand", ", reason, detail, at", dead),
-        ("jobs", "key >> 40", "", |_| Ok(Lies::Queued)),
-    ];
-    for (table, strand, more, lies) in tables {
-        let sql = format!(
-            "SELECT {OF_JOB}{more} FROM {table} JOIN strands ON strands.id = {strand} WHERE {table}.id = ? LIMIT {MOST}"
-        );
+impl Place {
+    /// Looks through it, step by step; whether it came to the end.
+    fn look(
+        &self,
+        connection: &Connection,
+        id: &str,
+        give_up: Instant,
+        found: &mut Vec<OnDisk>,
+    ) -> rusqlite::Result<bool> {
+        let Self { name, number, .. } = self;
+        let sql = format!("SELECT {number}, id = ?1 FROM {name} WHERE {number} > ?2 ORDER BY {number} LIMIT {STEP}");
         let mut select = connection.prepare(&sql)?;
-        let mut rows = select.query([id])?;
-        while let Some(row) = rows.next()? {
-            found.push(OnDisk {
+        let (mut reached, mut told) = (i64::MIN, 0);
+        loop {
+            if Instant::now() >= give_up {
+                return Ok(false);
+            }
+            let (mut rows, mut seen) = (select.query((id, reached))?, 0);
+            let mut here = Vec::new();
+            while let Some(row) = rows.next()? {
+                (reached, seen) = (row.get(0)?, seen + 1);
+                if row.get(1)? {
+                    here.push(reached);
+                }
+            }
+            for row in here {
+                found.extend(self.read(connection, row)?);
+                told += 1;
+            }
+            if seen < STEP || told >= MOST {
+                return Ok(true);
+            }
+        }
+    }
+
+    /// Reads a row; `None`: it went in between.
+    fn read(&self, connection: &Connection, row: i64) -> rusqlite::Result<Option<OnDisk>> {
+        let Self { name, number, strand, more, lies } = self;
+        let sql = format!(
+            "SELECT app, lane, pushes, attempts, accepted_at{more} FROM {name} JOIN strands ON strands.id = {strand}
+             WHERE {number} = ?"
+        );
+        let read = |row: &Row<'_>| {
+            Ok(OnDisk {
                 lies: lies(row)?,
                 app: row.get(0)?,
                 lane: lane(row.get(1)?),
                 pushes: row.get(2)?,
                 attempts: row.get(3)?,
                 accepted_at: at(row.get(4)?),
-            });
-        }
+            })
+        };
+        connection.query_row(&sql, [row], read).optional()
     }
-    Ok(())
 }

@@ -46,13 +46,18 @@ async fn a_job_is_found_queued_put_off_and_dead() {
 }
 
 #[tokio::test]
-async fn a_look_that_takes_too_long_ends_and_says_so() {
+async fn a_look_goes_through_all_or_says_that_it_did_not() {
     let directory = tempfile::tempdir().expect("a folder");
     let spool = open(&directory);
-    for begin in 0..20 {
-        let jobs = (0..1_000).map(|nth| job("chat", &format!("{begin}-{nth}"))).collect();
+    for begin in 0..3 {
+        let jobs = (0..900).map(|nth| job("chat", &format!("{begin}-{nth}"))).collect();
         spool.writer.put(jobs).await.expect("there is room");
     }
-    let search = find(&settings(&directory).path, "nobody", Duration::ZERO).expect("the store can be read");
-    assert!(search.cut_short && search.found.is_empty());
+    let path = settings(&directory).path;
+    let search = |id: &str, patience| find(&path, id, patience).expect("the store can be read");
+    for id in ["0-0", "1-99", "1-100", "2-899"] {
+        assert_eq!(search(id, A_LONG_TIME).found.len(), 1, "{id}");
+    }
+    assert_eq!(search("nobody", A_LONG_TIME), Search::default());
+    assert_eq!(search("0-0", Duration::ZERO), Search { found: Vec::new(), cut_short: true });
 }
