@@ -25,5 +25,14 @@ mod simulate;
 #[path = "cli/serve.rs"]
 mod serve;
 
+#[path = "cli/job.rs"]
+mod job;
+
+#[path = "cli/manual.rs"]
+mod manual;
+
+#[path = "cli/notify.rs"]
+mod notify;
+
 #[path = "cli/demo.rs"]
 mod demo;

@@ -36,10 +36,11 @@ fn by_id(jobs: Vec<Stored>) -> BTreeMap<String, Stored> {
     jobs.into_iter().map(|job| (job.id.to_string(), job)).collect()
 }
 
-/// Counts of `tidegate_jobs_total` by lane and result.
+/// Counts of `tidegate_jobs_total` by lane and result, but for those that are 0.
 fn counts(door: &Door) -> Vec<String> {
     let text = door.metrics.render();
     let lines = text.lines().filter_map(|line| line.strip_prefix("tidegate_jobs_total{source=\"spool\","));
+    let lines = lines.filter(|line| !line.ends_with(" 0"));
     let mut counts: Vec<String> = lines.map(|line| line.replace(['"', '}'], "")).collect();
     counts.sort();
     counts

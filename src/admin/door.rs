@@ -7,7 +7,7 @@ use std::time::Duration;
 use axum::Json;
 use axum::Router;
 use axum::extract::{Path, RawQuery, Request, State};
-use axum::http::{HeaderMap, Method, StatusCode, Uri, header};
+use axum::http::{HeaderMap, Method, StatusCode, Uri};
 use axum::middleware;
 use axum::response::{IntoResponse, Response};
 use axum::routing::{MethodRouter, any, get, patch, post};
@@ -16,9 +16,10 @@ use secrecy::SecretString;
 use serde_json::json;
 use tokio_util::sync::CancellationToken;
 
+use super::jobs as ask;
 use super::letters::{self, Letters};
 use super::live::{self, Live};
-use super::{page, patch as change};
+use super::{page, patch as change, scrape};
 use crate::door::{DoorLimits, Jobs, Problem, check_origin, guard};
 use crate::pipeline::{HttpSettings, Intake, NotPatched, Steering, View};
 
@@ -103,8 +104,9 @@ fn router(view: View, steered: Steered, tokens: Vec<SecretString>, jobs: Router)
         change_route(steered, app, provider, asks_for_tokens, request)
     });
     let guarded = Router::new()
-        .route("/metrics", get(metrics))
+        .route("/metrics", get(scrape::metrics))
         .route("/v1/status", get(status))
+        .route("/v1/jobs/{id}", get(ask::job))
         .with_state(view.clone())
         .merge(operated(steer, asks_for_tokens).with_state(steered))
         .merge(jobs)
@@ -179,12 +181,6 @@ async fn readyz(State(view): State<View>) -> Response {
     let (ready, reasons) = view.readiness();
     let status = if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
     (status, Json(json!({"ready": ready, "reasons": reasons}))).into_response()
-}
-
-async fn metrics(State(view): State<View>) -> Response {
-    view.metrics.memory_held(view.memory.bytes());
-    let kind = "application/openmetrics-text; version=1.0.0; charset=utf-8";
-    ([(header::CONTENT_TYPE, kind)], view.metrics.render()).into_response()
 }
 
 async fn status(State(view): State<View>) -> Response {

@@ -5,7 +5,10 @@ mod dead;
 mod demo;
 mod enqueue;
 mod exit;
+mod job;
 mod live;
+mod manual;
+mod notify;
 mod print;
 mod reach;
 mod reload;
@@ -51,6 +54,8 @@ enum Command {
     Tap(tap::Tap),
     /// Look after dead letters, of the spool and of the broker.
     Dead(dead::Dead),
+    /// Say what became of a job.
+    Job(job::Job),
     /// Run the provider simulators alone.
     Simulate(simulate::Simulate),
     /// Validate a configuration, offline.
@@ -59,6 +64,10 @@ enum Command {
     Schema(schema::Schema),
     /// Make a VAPID key for Web Push.
     VapidKeys(vapid_keys::VapidKeys),
+    /// Print a shell's completions.
+    Completions(manual::Completions),
+    /// Print the manual page, or write one for each command.
+    Man(manual::Manual),
 }
 
 /// Reads the command line and carries it out. A panic on the way is told as what it is: [`Exit::Bug`].
@@ -85,10 +94,13 @@ fn carry_out() -> Exit {
         Command::Top(command) => command.run(),
         Command::Tap(command) => command.run(),
         Command::Dead(command) => command.run(),
+        Command::Job(command) => command.run(),
         Command::Simulate(command) => command.run(),
         Command::Check(command) => command.run(),
         Command::Schema(command) => command.run(),
         Command::VapidKeys(command) => command.run(),
+        Command::Completions(command) => command.run(),
+        Command::Man(command) => command.run(),
     }
 }
 

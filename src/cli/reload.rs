@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use ring::digest::{Context, SHA256};
-use tokio::time::{Interval, MissedTickBehavior, interval};
+use tokio::time::{Instant, Interval, MissedTickBehavior, interval};
 
 use crate::config::{self, Loaded, Problems};
 use crate::pipeline::{NotReloaded, Pipeline, Reloaded};
@@ -31,6 +31,23 @@ pub(super) struct Reloader {
     loaded: Option<Contents>,
     /// What they held at the last look.
     seen: Option<Contents>,
+    reminder: Reminder,
+}
+
+/// When it is said again what is doubtful about the configuration in force: a certificate that was far from its end when the
+/// process started comes near it while nobody looks.
+struct Reminder(Instant);
+
+impl Reminder {
+    const EVERY: Duration = Duration::from_secs(24 * 3_600);
+
+    fn is_due(&mut self, now: Instant) -> bool {
+        let due = now.saturating_duration_since(self.0) >= Self::EVERY;
+        if due {
+            self.0 = now;
+        }
+        due
+    }
 }
 
 #[derive(Clone, PartialEq, Eq)]
@@ -44,7 +61,16 @@ impl Reloader {
         let drain_timeout = started.settings.limits.drain_timeout;
         let named = files(&started);
         let loaded = contents(&path, &named);
-        Self { path, started, drain_timeout, named, look, seen: loaded.clone(), loaded }
+        Self {
+            path,
+            started,
+            drain_timeout,
+            named,
+            look,
+            seen: loaded.clone(),
+            loaded,
+            reminder: Reminder(Instant::now()),
+        }
     }
 
     /// How long a drain may take, as last configured.
@@ -57,12 +83,25 @@ impl Reloader {
     pub(super) async fn file_changed(&mut self) {
         loop {
             self.look.tick().await;
+            if self.reminder.is_due(Instant::now()) {
+                self.remind();
+            }
             let now = contents(&self.path, &self.named);
             let settled = now == self.seen;
             self.seen = now;
             if settled && self.seen.is_some() && self.seen != self.loaded {
                 return;
             }
+        }
+    }
+
+    /// Says what is doubtful now, if what is in force is what is in the files.
+    fn remind(&self) {
+        if contents(&self.path, &self.named) != self.loaded {
+            return;
+        }
+        for warning in config::load(&self.path, std::env::vars()).into_iter().flat_map(|loaded| loaded.warnings) {
+            tracing::warn!(%warning, "the configuration in force; said once a day");
         }
     }
 
@@ -86,6 +125,7 @@ impl Reloader {
             Ok(new) => new,
             Err(problems) => {
                 tracing::error!(why, %problems, "the configuration was not reloaded: it is bad; the old one stays");
+                pipeline.view().metrics.reloaded(false);
                 return;
             }
         };
@@ -96,6 +136,7 @@ impl Reloader {
             Ok(reloaded) => reloaded,
             Err(error) => {
                 tracing::error!(why, %error, "the configuration was not reloaded; the old one stays");
+                pipeline.view().metrics.reloaded(false);
                 if error == NotReloaded::Busy {
                     self.loaded = None;
                 }
@@ -103,6 +144,7 @@ impl Reloader {
             }
         };
         self.drain_timeout = new.settings.limits.drain_timeout;
+        pipeline.view().metrics.reloaded(true);
         let Reloaded { added, removed, renewed } = &reloaded;
         let (added, removed, renewed) = (list(added), list(removed), list(renewed));
         tracing::info!(
@@ -146,4 +188,68 @@ fn read(path: &Path) -> Option<Vec<u8>> {
     // Asked before it is opened: opening a named pipe would wait for its writer.
     std::fs::metadata(path).ok().filter(std::fs::Metadata::is_file)?;
     std::fs::read(path).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_reminder_comes_once_a_day() {
+        let begin = Instant::now();
+        let mut reminder = Reminder(begin);
+        let hour = Duration::from_secs(3_600);
+        let due = (1..=72).filter(|hours| reminder.is_due(begin + hour * *hours));
+        assert_eq!(due.collect::<Vec<_>>(), [24, 48, 72]);
+    }
+
+    #[test]
+    fn what_is_doubtful_of_the_files_in_force_is_said_again() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("tidegate.toml");
+        std::fs::write(&path, "[source.spool]\npath = \"spool\"\n").expect("it can be written");
+        let loaded = config::load(&path, std::iter::empty()).expect("it is good");
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().expect("a runtime");
+        let said = runtime.block_on(async {
+            let mut reloader = Reloader::new(path.clone(), loaded);
+            reloader.reminder.0 -= Reminder::EVERY;
+            let log = Log::default();
+            let subscriber = tracing_subscriber::fmt().with_writer(log.clone()).finish();
+            let _guard = tracing::subscriber::set_default(subscriber);
+            // It waits for a change that does not come; the reminder is at the first look.
+            let waited = tokio::time::timeout(Duration::from_millis(200), reloader.file_changed()).await;
+            assert!(waited.is_err());
+            log.text()
+        });
+        assert_eq!(said.matches("said once a day").count(), 1, "{said}");
+        assert!(said.contains("no app is configured"), "{said}");
+    }
+
+    #[derive(Clone, Default)]
+    struct Log(std::sync::Arc<std::sync::Mutex<Vec<u8>>>);
+
+    impl Log {
+        fn text(&self) -> String {
+            String::from_utf8(self.0.lock().expect("nobody panics with it").clone()).expect("logs are UTF-8")
+        }
+    }
+
+    impl std::io::Write for Log {
+        fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+            self.0.lock().expect("nobody panics with it").extend_from_slice(bytes);
+            Ok(bytes.len())
+        }
+
+        fn flush(&mut self) -> std::io::Result<()> {
+            Ok(())
+        }
+    }
+
+    impl tracing_subscriber::fmt::MakeWriter<'_> for Log {
+        type Writer = Self;
+
+        fn make_writer(&self) -> Self {
+            self.clone()
+        }
+    }
 }

@@ -6,6 +6,7 @@ use std::time::Duration;
 use clap::Args;
 use tokio_util::sync::CancellationToken;
 
+use super::notify::Notifier;
 use super::reload::Reloader;
 use super::{Exit, Signalled, Signals, fail, runtime, tell};
 use crate::admin::{self, AdminError};
@@ -16,6 +17,9 @@ use crate::telemetry;
 
 /// Where the configuration is looked for.
 pub(super) const DEFAULT_CONFIG: &str = "config/tidegate.toml";
+
+/// How much longer than the drain the end may take: retries, outcomes and acks of what had ended by then.
+const LAST_WORDS: Duration = Duration::from_secs(20);
 
 /// Run the pipeline. SIGTERM and SIGINT drain it; a second one ends it at once, losing nothing. SIGHUP, or a change of
 /// the file or of a file that it names, loads the configuration again.
@@ -59,11 +63,13 @@ async fn serve(path: PathBuf, loaded: Loaded) -> Exit {
         Err(error) => return fail(Exit::Config, error),
     };
     let stop = CancellationToken::new();
+    let mut notifier = Notifier::from_env();
     let door = match admin::serve(&settings.http, pipeline.view(), pipeline.steering(), pipeline.intake(), stop.clone())
         .await
     {
         Ok((address, door)) => {
             tracing::info!(%address, version = env!("CARGO_PKG_VERSION"), "tidegate is up; the dashboard is at /, see also /v1/status and /metrics");
+            notifier.ready(&format!("up, its door at {address}"));
             door
         }
         Err(error) => {
@@ -76,7 +82,7 @@ async fn serve(path: PathBuf, loaded: Loaded) -> Exit {
         }
     };
     let reloader = Reloader::new(path, loaded);
-    let ended = run(pipeline, reloader, &mut signals).await;
+    let ended = run(pipeline, reloader, &mut signals, &mut notifier).await;
     stop.cancel();
     // Answers on their way still arrive, by a deadline of the door's own; unless somebody is in a hurry.
     if matches!(ended, Exit::Done) {
@@ -87,21 +93,26 @@ async fn serve(path: PathBuf, loaded: Loaded) -> Exit {
     ended
 }
 
-async fn run(mut pipeline: Pipeline, mut reloader: Reloader, signals: &mut Signals) -> Exit {
+async fn run(mut pipeline: Pipeline, mut reloader: Reloader, signals: &mut Signals, notifier: &mut Notifier) -> Exit {
     loop {
-        tokio::select! {
+        let why = tokio::select! {
             signalled = signals.next() => match signalled {
                 Signalled::Stop => break,
-                Signalled::Reload => reloader.reload(&mut pipeline, "SIGHUP"),
+                Signalled::Reload => "SIGHUP",
             },
-            () = reloader.file_changed() => reloader.reload(&mut pipeline, "the file has changed"),
+            () = reloader.file_changed() => "the file has changed",
+            () = notifier.alive() => continue,
             bug = pipeline.broken() => {
                 tracing::error!(bug, "ending: this is a bug; unsettled jobs come again");
                 return Exit::Bug;
             }
-        }
+        };
+        notifier.reloading();
+        reloader.reload(&mut pipeline, why);
+        notifier.ready("up");
     }
     let deadline = reloader.drain_timeout();
+    notifier.stopping(deadline + LAST_WORDS);
     tracing::info!(
         ?deadline,
         "draining: finishing what is in flight, returning the rest; a second signal ends it at once"
@@ -109,6 +120,7 @@ async fn run(mut pipeline: Pipeline, mut reloader: Reloader, signals: &mut Signa
     let drained = tokio::select! {
         drained = pipeline.drain(deadline) => drained,
         () = signals.stop(not_reloaded) => Drained::WorkLeft,
+        () = notifier.alive() => unreachable!("it never ends"),
     };
     match drained {
         Drained::Clean => {

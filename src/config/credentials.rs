@@ -2,7 +2,7 @@
 //!
 //! Each check takes texts and answers what is wrong in words that hold nothing of the text.
 
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use ring::rand::SystemRandom;
 use ring::signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, RsaKeyPair};
@@ -73,6 +73,37 @@ pub(super) fn chain(pem: &str, now: SystemTime) -> Result<Vec<CertificateDer<'st
         return trouble(&format!("holds a certificate that ended {}", parsed.validity().not_after), "renew it");
     }
     Ok(certificates)
+}
+
+/// A certificate that ends sooner than this is warned of.
+const SOON: Duration = Duration::from_secs(30 * 24 * 3_600);
+
+/// What is to be said of the time in which a certificate is in force, if anything.
+pub(super) fn force(certificate: &CertificateDer<'_>, now: SystemTime) -> Option<String> {
+    let (_, parsed) = x509_parser::parse_x509_certificate(certificate).ok()?;
+    let validity = parsed.validity();
+    let now = i64::try_from(now.duration_since(SystemTime::UNIX_EPOCH).ok()?.as_secs()).ok()?;
+    let left = validity.not_after.timestamp().saturating_sub(now);
+    match () {
+        () if validity.not_before.timestamp() > now => {
+            Some(format!("holds a certificate that is not in force before {}", validity.not_before))
+        }
+        () if (0..i64::try_from(SOON.as_secs()).ok()?).contains(&left) => {
+            let days = left / (24 * 3_600);
+            Some(format!("holds a certificate that ends in {days} days, {}", validity.not_after))
+        }
+        () => None,
+    }
+}
+
+/// The first end that has passed among roots of trust that were [found good](roots).
+pub(super) fn ended_root(pem: &str, now: SystemTime) -> Option<String> {
+    let now = i64::try_from(now.duration_since(SystemTime::UNIX_EPOCH).ok()?.as_secs()).ok()?;
+    CertificateDer::pem_slice_iter(pem.as_bytes()).filter_map(Result::ok).find_map(|certificate| {
+        let (_, parsed) = x509_parser::parse_x509_certificate(&certificate).ok()?;
+        let ends = parsed.validity().not_after;
+        (ends.timestamp() < now).then(|| ends.to_string())
+    })
 }
 
 /// A private key that can sign.

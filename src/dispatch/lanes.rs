@@ -376,6 +376,13 @@ impl Lanes {
         (line.len(), line.oldest())
     }
 
+    /// How many pushes of a job wait. Looks at everything that does: for people who ask, not for the way of a push.
+    #[must_use]
+    pub fn waiting_of(&self, job: &Arc<Envelope>) -> usize {
+        let lines = self.routes.iter().flat_map(|route| &route.lines);
+        lines.flat_map(Line::runs).map(|run| run.pushes_of(job, &self.slots)).sum()
+    }
+
     /// All routes.
     pub fn ids(&self) -> impl Iterator<Item = RouteId> + use<> {
         let count = u32::try_from(self.routes.len()).expect("routes are numbered so");

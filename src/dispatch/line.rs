@@ -129,6 +129,11 @@ impl Line {
         self.queue.iter().chain(&self.ring).any(touched)
     }
 
+    /// What stands in it, in no order.
+    pub(super) fn runs(&self) -> impl Iterator<Item = &Run> {
+        self.queue.iter().chain(&self.ring)
+    }
+
     /// Takes out all pushes of jobs that `leaves` names.
     pub(super) fn take_where(
         &mut self,

@@ -69,6 +69,18 @@ impl Run {
         places.filter_map(|place| slots.get(*place)).any(is)
     }
 
+    /// How many pushes of `job` stand in it.
+    pub(super) fn pushes_of(&self, job: &Arc<Envelope>, slots: &Slots) -> usize {
+        match &self.slots {
+            None if Arc::ptr_eq(&self.envelope, job) => self.left(),
+            None => 0,
+            Some(places) => {
+                let pushes = places.iter().filter_map(|place| slots.get(*place));
+                pushes.filter(|push| Arc::ptr_eq(&push.envelope, job)).count()
+            }
+        }
+    }
+
     /// Takes the next push out, and gives what is left of the run. No push: its place was empty.
     pub(super) fn split(mut self, slots: &mut Slots) -> (Option<Push>, Option<Self>) {
         self.left -= 1;

@@ -11,7 +11,10 @@ use tokio::sync::{Notify, mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
 use super::doors::Doors;
-use super::{DoorChange, Exit, Isolation, LaneSettings, Lanes, Parking, Shedding, Waiting, Waits, Window};
+use super::register::Register;
+use super::{
+    DoorChange, Exit, Isolation, JobAsk, JobInHand, LaneSettings, Lanes, Parking, Shedding, Waiting, Waits, Window,
+};
 use crate::job::{Envelope, Lane, MemoryBudget};
 use crate::stage::Inlet;
 use crate::telemetry::Metrics;
@@ -37,6 +40,8 @@ pub struct Dispatch {
     pub shedding: watch::Sender<Shedding>,
     /// Where it says what waits; written at each sweep.
     pub waiting: watch::Sender<Waiting>,
+    /// Who asks for a job by its id.
+    pub asks: mpsc::Receiver<JobAsk>,
     /// What is held in memory.
     pub memory: Arc<MemoryBudget>,
     /// For gauges.
@@ -71,6 +76,7 @@ pub async fn run(dispatch: Dispatch, stop: CancellationToken) {
                 let lanes = lanes.borrow_and_update().clone();
                 desk.set_lanes(&lanes);
             }
+            Some(ask) = desk.asks.recv() => desk.answer(ask),
             _ = look.tick() => desk.look(Instant::now()),
             _ = sweep.tick() => desk.sweep(Instant::now()),
         }
@@ -105,6 +111,8 @@ struct Desk {
     exits: mpsc::Sender<Vec<Exit>>,
     shedding: watch::Sender<Shedding>,
     waiting: watch::Sender<Waiting>,
+    asks: mpsc::Receiver<JobAsk>,
+    register: Register,
     memory: Arc<MemoryBudget>,
     metrics: Arc<Metrics>,
 }
@@ -126,6 +134,8 @@ impl Desk {
             exits: dispatch.exits,
             shedding: dispatch.shedding,
             waiting: dispatch.waiting,
+            asks: dispatch.asks,
+            register: Register::default(),
             memory: dispatch.memory,
             metrics: dispatch.metrics,
         }
@@ -168,8 +178,15 @@ impl Desk {
         for job in jobs {
             self.windows[lane.index()].note(job.push_count());
             job.charge_to(&self.memory);
+            self.register.note(&job);
             self.lanes.admit(&job, now, &mut self.leaving);
         }
+    }
+
+    fn answer(&self, ask: JobAsk) {
+        let in_hand = self.register.find(&ask.id).map(|job| JobInHand { waiting: self.lanes.waiting_of(&job), job });
+        // Whoever asked may have left.
+        let _ = ask.answer.send(in_hand);
     }
 
     /// Gives every route what it asks for, as far as it waits here.

@@ -17,7 +17,7 @@ use super::body::{self, Held, Memory, Pace, Whole};
 use super::problem::quoted;
 use super::rate::{Client, Rate};
 use super::split::{Shape, split};
-use super::{DoorLimits, Problem, origin};
+use super::{DoorLimits, Problem, origin, trace};
 use crate::dispatch::Shedding;
 use crate::flow;
 use crate::job::{BadJob, Defaults, Job, Lane, RouteTable, SourceName, UnixMillis, decode};
@@ -82,15 +82,15 @@ impl Desk {
         self.check_rate(client)?;
         self.check_open()?;
         let shape = Shape::of(&head.headers)?;
-        let deadline = deadline(&head.headers)?;
+        let said = Said { deadline: deadline(&head.headers)?, traceparent: trace::of(&head.headers).map(Into::into) };
         let pace = Pace { whole: self.jobs.limits.body_timeout, pause: self.jobs.limits.body_pause };
         let Whole { bytes, mut held } = body::read(&head.headers, body, &self.memory.of(client), pace).await?;
         let jobs = if bytes.len() <= QUICK {
-            self.admit_all(shape, &bytes, deadline)?
+            self.admit_all(shape, &bytes, &said)?
         } else {
             let desk = Arc::clone(&self);
             // If the client leaves meanwhile, the body keeps its part of the memory for as long as it is there.
-            let admit = move || (desk.admit_all(shape, &bytes, deadline), held);
+            let admit = move || (desk.admit_all(shape, &bytes, &said), held);
             let admitted = tokio::task::spawn_blocking(admit).await;
             let (jobs, still) = admitted.unwrap_or_else(|panic| std::panic::resume_unwind(panic.into_panic()));
             held = still;
@@ -130,13 +130,13 @@ impl Desk {
         })
     }
 
-    fn admit_all(&self, shape: Shape, body: &Bytes, deadline: Option<UnixMillis>) -> Result<Vec<NewJob>, Problem> {
+    fn admit_all(&self, shape: Shape, body: &Bytes, said: &Said) -> Result<Vec<NewJob>, Problem> {
         let parts = split(shape, body)?.into_iter().enumerate();
-        parts.map(|(index, part)| self.admit(index, part, deadline)).collect()
+        parts.map(|(index, part)| self.admit(index, part, said)).collect()
     }
 
     /// Reads one job and finds its strand.
-    fn admit(&self, index: usize, body: Bytes, deadline: Option<UnixMillis>) -> Result<NewJob, Problem> {
+    fn admit(&self, index: usize, body: Bytes, said: &Said) -> Result<NewJob, Problem> {
         let ours = uuid::Uuid::now_v7().to_string();
         let job = decode(&body, Defaults { id: Some(&ours), app: None }).map_err(|bad| Problem::of_job(index, bad))?;
         let lane = job.priority.unwrap_or(Lane::Normal);
@@ -147,6 +147,10 @@ impl Desk {
                 Problem::later(StatusCode::TOO_MANY_REQUESTS, title, ROOM)
             }
         })?;
+        let body = match (&said.traceparent, &job.traceparent) {
+            (Some(parent), None) => trace::put(body, parent),
+            _ => body,
+        };
         Ok(NewJob {
             named: *job.id != ours,
             providers: job.to.iter().fold(Providers::default(), |all, target| all.with(target.provider())),
@@ -155,7 +159,7 @@ impl Desk {
             app: job.app,
             lane,
             accepted_at: UnixMillis::now(),
-            deadline,
+            deadline: said.deadline,
             body,
         })
     }
@@ -186,6 +190,12 @@ fn count(metrics: &Metrics, lanes: &[Lane], put: &Put) {
             }
         }
     }
+}
+
+/// What a request's head says of all its jobs.
+struct Said {
+    deadline: Option<UnixMillis>,
+    traceparent: Option<Box<str>>,
 }
 
 /// Why a job that can be read is not queued.

@@ -32,7 +32,7 @@
 //! repeated: jobs with an id of their own are not queued twice.
 //!
 //! Nothing of a request is queued before all of it was found good: lines, too, are gathered (they have the same bounds as an
-//! array) and put at once. A header `traceparent` says nothing: the job is kept as it came, and names its own. What is no
+//! array) and put at once. A header `traceparent` is written into those jobs that name none; all else is kept as it came. What is no
 //! HTTP, or has a head of more than 32 KiB or 64 fields, is refused (400, 431) and its connection closed.
 
 mod bare;
@@ -46,6 +46,7 @@ mod problem;
 mod rate;
 mod socket;
 mod split;
+mod trace;
 
 pub use guard::guard;
 pub use jobs::{Jobs, routes};

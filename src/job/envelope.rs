@@ -174,6 +174,12 @@ impl Envelope {
         })
     }
 
+    /// How many pushes of this delivery of it are not settled.
+    #[must_use]
+    pub fn open_pushes(&self) -> usize {
+        self.open.load(Ordering::Relaxed) as usize
+    }
+
     /// The push to the target at `index`.
     #[must_use]
     pub fn push(self: &Arc<Self>, index: usize) -> Push {

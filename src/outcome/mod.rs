@@ -2,7 +2,7 @@
 //!
 //! - [`dispose`] is the table: a verdict and what is left to a push say what is done with it.
 //! - [`Book`] knows which jobs are in hand and what must be durable before each may be settled.
-//! - [`run`] is the settlement task. It owns the book, counts outcomes, gathers events into batches for the
+//! - [`run`] is the settlement task. It owns the book, counts outcomes, remembers the last of them for who asks, gathers events into batches for the
 //!   [sinks](Sink), has retries and dead letters kept, and only then settles the job at its source.
 //!
 //! ```text
@@ -13,6 +13,7 @@
 mod book;
 mod dispose;
 mod event;
+mod recent;
 mod resolution;
 mod settings;
 mod sink;
@@ -21,11 +22,13 @@ mod tally;
 mod tap;
 #[cfg(test)]
 mod tests;
+mod trace;
 mod wire;
 
 pub use book::{Book, Due, Step};
 pub use dispose::{Disposition, Left, SHORT_DELAY, dispose};
 pub use event::{Ended, Outcome, OutcomeKind};
+pub use recent::{Left as PushLeft, Past, PastAsk, REMEMBERED};
 pub use resolution::Resolution;
 pub use settings::{OutcomeSettings, WebhookSettings};
 pub use sink::{AmqpSink, Event, FileSink, Sink, Troubles, WebhookSink};

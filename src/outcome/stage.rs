@@ -11,9 +11,10 @@ use futures::stream::{FuturesUnordered, StreamExt};
 use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
 
-use super::{Book, Due, Ended, Event, Heard, OutcomeKind, Resolution, Sink, Step, Tally, Tap, wire};
+use super::recent::{Left, Recent};
+use super::{Book, Due, Ended, Event, Heard, OutcomeKind, PastAsk, Resolution, Sink, Step, Tally, Tap, trace, wire};
 use crate::dispatch::Exit;
-use crate::job::{Envelope, RouteId, SourceName};
+use crate::job::{Envelope, Push, RouteId, SourceName, UnixMillis};
 use crate::source::Keeper;
 use crate::telemetry::{Metrics, PushEnd, RouteLabel};
 
@@ -59,6 +60,8 @@ pub struct Settlement {
     pub keepers: Keepers,
     /// By [`RouteId`]: more may come, a number's never changes. A route's is in here before any push of it ends.
     pub labels: watch::Receiver<Arc<[RouteLabel]>>,
+    /// Who asks what became of a job.
+    pub asks: mpsc::Receiver<PastAsk>,
     /// The books.
     pub tally: Arc<Tally>,
     /// Metrics.
@@ -69,7 +72,8 @@ pub struct Settlement {
 
 /// Runs until both inboxes are closed and everything taken in is settled.
 pub async fn run(settlement: Settlement) {
-    let Settlement { mut resolutions, mut exits, publish, sinks, keepers, labels, tally, metrics, tap } = settlement;
+    let Settlement { mut resolutions, mut exits, publish, sinks, keepers, labels, mut asks, tally, metrics, tap } =
+        settlement;
     let told = if sinks.is_empty() { Vec::new() } else { publish };
     let mut desk = Desk {
         told: OutcomeKind::ALL.map(|kind| told.contains(&kind)),
@@ -81,6 +85,7 @@ pub async fn run(settlement: Settlement) {
         tap,
         heard: Vec::new(),
         book: Book::default(),
+        recent: Recent::default(),
         batch: Batch::default(),
         telling: None,
         keeping: FuturesUnordered::new(),
@@ -104,6 +109,10 @@ pub async fn run(settlement: Settlement) {
                 jobs.iter().for_each(|job| desk.book.told(job, &mut due));
             }
             Some(job) = desk.keeping.next() => desk.book.kept(&job, &mut due),
+            Some(ask) = asks.recv() => {
+                // Whoever asked may have left.
+                let _ = ask.answer.send(desk.recent.of(&ask.id));
+            }
             () = tokio::time::sleep_until(batch_due.unwrap_or_else(Instant::now)),
                 if desk.telling.is_none() && batch_due.is_some() => desk.batch.close(),
         }
@@ -183,6 +192,7 @@ struct Desk {
     /// What the tap's listeners hear next.
     heard: Vec<Heard>,
     book: Book,
+    recent: Recent,
     batch: Batch,
     /// The batch on its way to all sinks: one at a time, so that each sink sees events in order.
     telling: Option<BoxFuture<'static, Vec<Arc<Envelope>>>>,
@@ -203,6 +213,9 @@ impl Desk {
             Resolution::Ended(ended) => self.end(ended),
             Resolution::Later { push, delay } => {
                 self.tally.later();
+                let left = Left::Later { at: UnixMillis::now(), delay, attempts: push.attempts };
+                let app = self.app(&push);
+                self.recent.note(&push, app, left);
                 Step::Later { push, delay }
             }
             Resolution::Returned(push) => {
@@ -220,9 +233,13 @@ impl Desk {
             self.batch.push(event(&ended), Arc::clone(&ended.push.envelope));
         }
         let Ended { push, outcome } = ended;
-        match outcome.kind {
+        let kind = outcome.kind;
+        let dead = (kind == OutcomeKind::Failed).then(|| outcome.reason.clone());
+        let app = self.app(&push);
+        self.recent.note(&push, app, Left::Ended(outcome));
+        match kind {
             OutcomeKind::Failed => {
-                let reason = outcome.reason.unwrap_or(std::borrow::Cow::Borrowed("attempts_exhausted"));
+                let reason = dead.flatten().unwrap_or(std::borrow::Cow::Borrowed("attempts_exhausted"));
                 Step::Dead { push, reason, told }
             }
             _ if told => Step::Told(push),
@@ -241,25 +258,28 @@ impl Desk {
         if outcome.kind == OutcomeKind::Delivered {
             self.tally.latency(push.envelope.lane).record(took);
         }
-        let unrouted;
-        let app = match route {
-            Some(id) => &self.labels.of(id).app,
-            None => {
-                unrouted = Arc::from(&*push.envelope.job.app);
-                &unrouted
-            }
-        };
+        let app = self.app(push);
         if self.tap.is_heard() {
-            self.heard.push(Heard::of(ended, app, took));
+            self.heard.push(Heard::of(ended, &app, took));
         }
         self.metrics.ended(&PushEnd {
-            app,
+            app: &app,
             provider: push.target().provider(),
             lane: push.envelope.lane,
             outcome: outcome.kind.as_str(),
             reason: outcome.reason.as_deref().unwrap_or_default(),
             took,
+            traceparent: push.envelope.job.traceparent.as_deref(),
         });
+        trace::tell(ended, &app);
+    }
+
+    /// Whose a push is.
+    fn app(&mut self, push: &Push) -> Arc<str> {
+        match push.route() {
+            Some(id) => Arc::clone(&self.labels.of(id).app),
+            None => Arc::from(&*push.envelope.job.app),
+        }
     }
 
     /// Sends the next batch to the sinks, if none is on its way and one is due.

@@ -43,6 +43,9 @@ struct OutcomeWire<'e> {
     /// When it ended.
     #[schemars(with = "DateTime")]
     at: UnixMillis,
+    /// The W3C trace context that the job came with.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    traceparent: Option<&'e str>,
 }
 
 /// A time as RFC 3339 writes it: UTC, with milliseconds.
@@ -67,6 +70,7 @@ pub fn to_json(ended: &Ended) -> Bytes {
         since: outcome.since,
         accepted_at: push.envelope.origin.accepted_at,
         at: outcome.at,
+        traceparent: push.envelope.job.traceparent.as_deref(),
     };
     serde_json::to_vec(&wire).expect("an outcome is texts and numbers").into()
 }

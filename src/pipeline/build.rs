@@ -8,6 +8,7 @@ use futures::stream::FuturesUnordered;
 use tokio::sync::{Notify, mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
+use super::inquiry::Inquiry;
 use super::routes::{Routes, Surroundings};
 use super::threads::Threads;
 use super::{End, Intake, NotReloaded, Pipeline, Settings, Sources, StartError, Steering, View};
@@ -66,9 +67,11 @@ impl Pipeline {
             spool: sources.spool.as_ref().map(SpoolSource::keeper),
         };
         let tap = Arc::new(Tap::default());
+        let (inquiry, owners) = Inquiry::new(settings.spool.as_ref().map(|spool| spool.path.clone()));
         let settlement = Settlement {
             resolutions,
             exits,
+            asks: owners.settlement,
             publish: settings.outcomes.publish.clone(),
             sinks: sinks(&settings.outcomes, sources.amqp.as_ref(), &troubles, &metrics)?,
             keepers,
@@ -89,6 +92,7 @@ impl Pipeline {
             exits: exits_in,
             shedding: shedding_in,
             waiting: waiting_in,
+            asks: owners.dispatch,
             memory: Arc::clone(&memory),
             metrics: Arc::clone(&metrics),
         };
@@ -108,6 +112,7 @@ impl Pipeline {
             metrics,
             memory,
             troubles,
+            inquiry,
         };
         let steering = Steering::new(routes.open());
         let intake = sources.spool.as_ref().map(|spool| {

@@ -9,6 +9,8 @@
 mod build;
 mod difference;
 mod http;
+mod inquiry;
+mod report;
 mod routes;
 mod settings;
 mod steering;
@@ -34,6 +36,8 @@ use build::Stop;
 use routes::Routes;
 
 pub use http::HttpSettings;
+pub use inquiry::{Inquiry, NotAnswered};
+pub use report::JobReport;
 pub use routes::Reloaded;
 pub use settings::{AppSettings, LimitSettings, Settings};
 pub use steering::{NotPatched, Steering};

@@ -7,6 +7,7 @@ use std::time::Instant;
 
 use serde::Serialize;
 
+use super::inquiry::Inquiry;
 use super::routes::OpenRoute;
 use crate::delivery::{RouteOrders, RouteState, RouteStatus};
 use crate::dispatch::{Shedding, Waiting, Waits};
@@ -15,6 +16,7 @@ use crate::job::{Lane, MemoryBudget, RouteId, SourceName, UnixMillis};
 use crate::outcome::{OutcomeKind, ReasonCount, Tally, Tap, Troubles};
 use crate::source::amqp::SourceStatus;
 use crate::source::spool::SpoolSourceStatus;
+use crate::spool::SpoolStatus;
 use crate::telemetry::{Metrics, RouteLabel};
 use tokio::sync::watch;
 
@@ -33,6 +35,7 @@ pub struct View {
     pub letters: Option<Arc<Path>>,
     /// Every outcome as it comes.
     pub tap: Arc<Tap>,
+    pub(super) inquiry: Inquiry,
     /// The books.
     pub tally: Arc<Tally>,
     /// Metrics.
@@ -168,6 +171,22 @@ impl View {
             }
         }
         (ready && usable, reasons)
+    }
+
+    /// The way to ask what became of a job.
+    #[must_use]
+    pub const fn inquiry(&self) -> &Inquiry {
+        &self.inquiry
+    }
+
+    /// Brings the gauges up to date that nobody keeps so by himself: before a scrape.
+    pub fn measure(&self) {
+        self.metrics.ready(self.readiness().0);
+        self.metrics.memory(self.memory.bytes(), self.memory.limit());
+        if let Some(spool) = &self.spool {
+            let SpoolStatus { queued, later, dead, used_bytes, .. } = spool.borrow().store;
+            self.metrics.spool(queued, later, dead, used_bytes);
+        }
     }
 
     /// The status document.

@@ -71,6 +71,7 @@
 //! (880,000 at most) and the jobs in hand, not with the backlog; larger stores were not measured.
 
 mod files;
+mod find;
 mod handle;
 mod inbox;
 mod letters;
@@ -90,6 +91,7 @@ use std::path::PathBuf;
 
 use bytes::Bytes;
 
+pub use find::{Lies, OnDisk, Search, find};
 pub use handle::{Spool, Writer};
 pub use letters::{DeadLetters, Filter, Letter, OpenLetter, ReasonLetters, Which};
 pub use reader::Reader;

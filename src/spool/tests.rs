@@ -1,6 +1,7 @@
 //! The spool against a model of it, and each promise by itself. A crash is the end of all handles without
 //! [`Writer::close`]: what `kill -9` leaves of a process, for whatever was committed before.
 
+mod find;
 mod golden;
 mod letters;
 mod model;

@@ -1,9 +1,12 @@
-//! Logs: one JSON object a line where nobody watches, text on a terminal.
+//! Logs: one JSON object a line where nobody watches, text on a terminal. What repeats is [limited](super::repeats).
 
 use std::io::IsTerminal;
 
 use tracing_subscriber::EnvFilter;
+use tracing_subscriber::fmt::format::Format;
 use tracing_subscriber::fmt::writer::MakeWriter;
+
+use super::repeats::Sparing;
 
 /// The variable that sets the filter, as `tracing` spells it: `debug`, `tidegate::delivery=trace`, …
 const FILTER: &str = "TIDEGATE_LOG";
@@ -29,7 +32,11 @@ pub fn start_logging(quiet: &str) {
     // Where nobody reads the log any more, that can't be told on standard error: the attempt would panic.
     let log = log.log_internal_errors(false);
     // A second start (tests in one process) keeps the first.
-    let _ = if terminal { log.try_init() } else { log.json().flatten_event(true).try_init() };
+    let _ = if terminal {
+        log.event_format(Sparing::new(Format::default().with_ansi(colour), false)).try_init()
+    } else {
+        log.json().event_format(Sparing::new(Format::default().json().flatten_event(true), true)).try_init()
+    };
 }
 
 /// What is logged. A bare `debug` is ours alone: the libraries would add a line for every HTTP/2 frame. `trace` is all.
@@ -47,7 +54,7 @@ where
     W: for<'a> MakeWriter<'a> + Send + Sync + 'static,
 {
     let log = tracing_subscriber::fmt().with_env_filter(discreet(EnvFilter::new(filter))).with_writer(writer);
-    let _ = log.json().flatten_event(true).try_init();
+    let _ = log.json().event_format(Sparing::new(Format::default().json().flatten_event(true), true)).try_init();
 }
 
 #[cfg(test)]

@@ -1,132 +1,27 @@
-//! The one file that knows metric names (SPEC.md, section 8).
+//! The one file that knows metric names (SPEC.md, section 8), with `board` for what routes show and `process`.
 //!
 //! Code says what happened by calling a method; what it is called, and which labels it has, is decided here.
 
-use std::collections::HashSet;
-use std::sync::atomic::AtomicU64;
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
 
-use prometheus_client::encoding::text::encode;
-use prometheus_client::encoding::{EncodeLabelSet, EncodeLabelValue, LabelValueEncoder};
+use prometheus_client::encoding::{prometheus_text, text};
 use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::exemplar::HistogramWithExemplars;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
-use prometheus_client::registry::Registry;
+use prometheus_client::registry::{Registry, Unit};
 
-use crate::job::{Lane, Provider, SourceName, UnixMillis};
-
-/// What became of a job at the door.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum JobResult {
-    /// Taken in.
-    Accepted,
-    /// A dead letter at once: it can't be read, or was delivered too often.
-    Dead,
-    /// Came again: from RabbitMQ, though all of it had ended, as its connection was lost before the ack arrived; at the door,
-    /// with an id that was seen within the dedupe window. Acked or accepted, not sent.
-    Duplicate,
-}
-
-impl JobResult {
-    const fn as_str(self) -> &'static str {
-        match self {
-            JobResult::Accepted => "accepted",
-            JobResult::Dead => "dead",
-            JobResult::Duplicate => "duplicate",
-        }
-    }
-}
-
-/// A route's labels. Cheap to clone.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub struct RouteLabel {
-    /// The app.
-    pub app: Arc<str>,
-    /// The provider.
-    pub provider: Provider,
-}
-
-impl std::fmt::Display for RouteLabel {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{}/{}", self.app, self.provider)
-    }
-}
-
-macro_rules! label_value {
-    ($($type:ty),*) => {$(
-        impl EncodeLabelValue for $type {
-            fn encode(&self, encoder: &mut LabelValueEncoder) -> Result<(), std::fmt::Error> {
-                EncodeLabelValue::encode(&self.as_str(), encoder)
-            }
-        }
-    )*};
-}
-
-label_value!(Lane, Provider, SourceName, JobResult);
-
-#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct JobLabels {
-    source: SourceName,
-    lane: Lane,
-    result: JobResult,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct SourceLabels {
-    source: SourceName,
-    lane: Lane,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct PushLabels {
-    app: Arc<str>,
-    provider: Provider,
-    lane: Lane,
-    outcome: &'static str,
-    reason: String,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct RouteLabels {
-    app: Arc<str>,
-    provider: Provider,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct WaitingLabels {
-    app: Arc<str>,
-    provider: Provider,
-    lane: Lane,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct ProviderLabels {
-    provider: Provider,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct LatencyLabels {
-    provider: Provider,
-    lane: Lane,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct RetryLabels {
-    provider: Provider,
-    reason: String,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct SinkLabels {
-    sink: &'static str,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct BuildLabels {
-    version: &'static str,
-}
+use super::board::{Board, RouteGauges};
+use super::bounds::Reasons;
+use super::labels::{
+    BuildLabels, JobLabels, JobResult, LatencyLabels, ProviderLabels, PushLabels, ReloadLabels, RetryLabels,
+    RouteLabel, SinkLabels, SourceLabels, TraceLabels,
+};
+use super::process::Process;
+use super::trace;
+use crate::job::{Lane, Provider, SourceName};
 
 /// How one push ended, for counting.
 #[derive(Debug, Clone, Copy)]
@@ -143,30 +38,10 @@ pub struct PushEnd<'a> {
     pub reason: &'a str,
     /// From acceptance to outcome.
     pub took: Duration,
+    /// The W3C trace that its job belongs to, if it names one.
+    pub traceparent: Option<&'a str>,
 }
 
-/// What a route is doing now, for gauges.
-#[derive(Debug, Clone, Copy, Default, PartialEq)]
-pub struct RouteGauges {
-    /// Attempts under way.
-    pub in_flight: u32,
-    /// How many may be under way.
-    pub concurrency_limit: u32,
-    /// Pushes a second; infinity where there is no limit.
-    pub rate_limit: f64,
-    /// 0 closed, 1 half open, 2 open.
-    pub breaker: u8,
-    /// Connections open.
-    pub connections: u32,
-    /// When the credential ends, if that is known.
-    pub credential_expires: Option<UnixMillis>,
-}
-
-/// Reasons are the provider's own words: an open set. So many of them are told apart, the rest is `other`, so that a
-/// provider gone mad can't fill our memory and everybody's scrapes.
-const MAX_REASONS: usize = 128;
-/// A reason's label is cut here.
-const MAX_REASON_BYTES: usize = 64;
 const FAST: [f64; 14] = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0];
 const SLOW: [f64; 16] =
     [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0, 1800.0, 14400.0];
@@ -175,12 +50,31 @@ fn fast() -> Histogram {
     Histogram::new(FAST)
 }
 
-fn slow() -> Histogram {
-    Histogram::new(SLOW)
+type Traced = HistogramWithExemplars<TraceLabels>;
+
+fn slow() -> Traced {
+    Traced::new(SLOW.into_iter())
 }
 
-type Latency<L> = Family<L, Histogram, fn() -> Histogram>;
-type FloatGauge = Gauge<f64, AtomicU64>;
+/// How a scrape is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Exposition {
+    /// OpenMetrics 1.0, with exemplars.
+    OpenMetrics,
+    /// Prometheus' own text format: what `promtool` and older scrapers read.
+    Classic,
+}
+
+impl Exposition {
+    /// Its `content-type`.
+    #[must_use]
+    pub const fn content_type(self) -> &'static str {
+        match self {
+            Exposition::OpenMetrics => "application/openmetrics-text; version=1.0.0; charset=utf-8",
+            Exposition::Classic => prometheus_text::CONTENT_TYPE,
+        }
+    }
+}
 
 /// Every metric there is.
 #[derive(Debug)]
@@ -188,81 +82,107 @@ pub struct Metrics {
     registry: Registry,
     jobs: Family<JobLabels, Counter>,
     pushes: Family<PushLabels, Counter>,
-    push_seconds: Latency<LatencyLabels>,
-    attempt_seconds: Latency<ProviderLabels>,
+    push_seconds: Family<LatencyLabels, Traced, fn() -> Traced>,
+    attempt_seconds: Family<ProviderLabels, Histogram, fn() -> Histogram>,
     retries: Family<RetryLabels, Counter>,
-    waiting: Family<WaitingLabels, Gauge>,
-    oldest_waiting: Family<WaitingLabels, FloatGauge>,
-    in_flight: Family<RouteLabels, Gauge>,
-    concurrency_limit: Family<RouteLabels, Gauge>,
-    rate_limit: Family<RouteLabels, FloatGauge>,
-    breaker_state: Family<RouteLabels, Gauge>,
-    connections: Family<RouteLabels, Gauge>,
-    credential_expiry: Family<RouteLabels, FloatGauge>,
+    board: Arc<Board>,
     demand: Family<SourceLabels, Gauge>,
     unsettled: Family<SourceLabels, Gauge>,
     outcome_events: Family<SinkLabels, Counter>,
     outcome_events_unheard: Family<SinkLabels, Counter>,
+    ready: Gauge,
     memory_held: Gauge,
-    reasons: Mutex<HashSet<String>>,
+    memory_limit: Gauge,
+    spool_jobs: Gauge,
+    spool_later: Gauge,
+    spool_dead: Gauge,
+    spool_used: Gauge,
+    reloads: Family<ReloadLabels, Counter>,
+    reload_failed: Gauge,
+    log_lines_left_out: Counter,
+    reasons: Reasons,
 }
 
 impl Default for Metrics {
     fn default() -> Self {
         let mut metrics = Self {
-            registry: Registry::with_prefix("tidegate"),
+            registry: Registry::default(),
             jobs: Family::default(),
             pushes: Family::default(),
             push_seconds: Family::new_with_constructor(slow),
             attempt_seconds: Family::new_with_constructor(fast),
             retries: Family::default(),
-            waiting: Family::default(),
-            oldest_waiting: Family::default(),
-            in_flight: Family::default(),
-            concurrency_limit: Family::default(),
-            rate_limit: Family::default(),
-            breaker_state: Family::default(),
-            connections: Family::default(),
-            credential_expiry: Family::default(),
+            board: Arc::default(),
             demand: Family::default(),
             unsettled: Family::default(),
             outcome_events: Family::default(),
             outcome_events_unheard: Family::default(),
+            ready: Gauge::default(),
             memory_held: Gauge::default(),
-            reasons: Mutex::default(),
+            memory_limit: Gauge::default(),
+            spool_jobs: Gauge::default(),
+            spool_later: Gauge::default(),
+            spool_dead: Gauge::default(),
+            spool_used: Gauge::default(),
+            reloads: Family::default(),
+            reload_failed: Gauge::default(),
+            log_lines_left_out: super::repeats::left_out(),
+            reasons: Reasons::default(),
         };
         metrics.register();
+        metrics.begin();
         metrics
     }
 }
 
 impl Metrics {
-    /// The only place where a name stands. Counters get `_total` from the encoder.
+    /// Where names are given. Counters get `_total` from the encoder, others their unit.
     fn register(&mut self) {
         let build = Family::<BuildLabels, Gauge>::default();
         build.get_or_create(&BuildLabels { version: env!("CARGO_PKG_VERSION") }).set(1);
-        let to = &mut self.registry;
+        self.registry.register_collector(Box::new(Process));
+        let to = self.registry.sub_registry_with_prefix("tidegate");
         to.register("build_info", "The version that runs", build);
+        to.register("ready", "1 if /readyz says so", self.ready.clone());
         to.register("jobs", "Jobs by what became of them at the source", self.jobs.clone());
         to.register("pushes", "Pushes by how they ended", self.pushes.clone());
-        to.register("push_seconds", "From acceptance to outcome", self.push_seconds.clone());
-        to.register("attempt_seconds", "One provider round trip", self.attempt_seconds.clone());
+        to.register_with_unit("push", "From acceptance to outcome", Unit::Seconds, self.push_seconds.clone());
+        to.register_with_unit("attempt", "One provider round trip", Unit::Seconds, self.attempt_seconds.clone());
         to.register("retries", "Attempts that will be made again", self.retries.clone());
-        to.register("waiting", "Pushes waiting in memory", self.waiting.clone());
-        to.register("oldest_waiting_seconds", "Age of the push at the head of the line", self.oldest_waiting.clone());
-        to.register("in_flight", "Attempts under way", self.in_flight.clone());
-        to.register("concurrency_limit", "Attempts that may be under way", self.concurrency_limit.clone());
-        to.register("rate_limit", "Pushes a second that the operator allows", self.rate_limit.clone());
-        to.register("breaker_state", "0 closed, 1 half open, 2 open", self.breaker_state.clone());
-        to.register("connections", "Connections open", self.connections.clone());
-        let expiry = self.credential_expiry.clone();
-        to.register("credential_expiry_timestamp_seconds", "When the route's credential ends", expiry);
+        to.register_collector(Box::new(Arc::clone(&self.board)));
         to.register("demand", "Jobs wanted from the source now", self.demand.clone());
         to.register("unsettled", "Jobs taken from the source and not settled", self.unsettled.clone());
         to.register("outcome_events", "Outcome events made durable, by sink", self.outcome_events.clone());
         let unheard = self.outcome_events_unheard.clone();
         to.register("outcome_events_unheard", "Outcome events that no queue took", unheard);
-        to.register("memory_held_bytes", "Estimated bytes of the jobs held", self.memory_held.clone());
+        let held = self.memory_held.clone();
+        to.register_with_unit("memory_held", "Estimated bytes of the jobs held", Unit::Bytes, held);
+        let limit = self.memory_limit.clone();
+        to.register_with_unit("memory_limit", "Bytes of jobs that may be held", Unit::Bytes, limit);
+        to.register("spool_jobs", "Jobs on disk, those in hand included", self.spool_jobs.clone());
+        to.register("spool_later_jobs", "Retries on disk that are not due yet", self.spool_later.clone());
+        to.register("spool_dead_letters", "Dead letters on disk", self.spool_dead.clone());
+        to.register_with_unit("spool_used", "Bytes that the spool uses", Unit::Bytes, self.spool_used.clone());
+        to.register("config_reloads", "Reloads of the configuration, by what came of them", self.reloads.clone());
+        let failed = self.reload_failed.clone();
+        to.register("config_reload_failed", "1 if the last reload was refused: the file is bad", failed);
+        let left_out = self.log_lines_left_out.clone();
+        to.register("log_lines_left_out", "Lines that the log leaves out, since they repeat others", left_out);
+    }
+
+    /// Counters that an alert watches begin at 0: a series that appears with a 1 has not risen in Prometheus' eyes.
+    fn begin(&self) {
+        for source in [SourceName::Amqp, SourceName::Spool] {
+            for lane in Lane::ALL {
+                for result in [JobResult::Accepted, JobResult::Dead, JobResult::Duplicate] {
+                    self.jobs(source, lane, result, 0);
+                }
+            }
+        }
+        self.unheard("amqp", 0);
+        for result in ["taken", "refused"] {
+            self.reloads.get_or_create(&ReloadLabels { result }).inc_by(0);
+        }
     }
 
     /// Jobs came in.
@@ -283,15 +203,17 @@ impl Metrics {
     /// A push ended.
     pub fn ended(&self, end: &PushEnd<'_>) {
         let labels = PushLabels {
-            app: Arc::clone(end.app),
+            app: self.board.apps.label(end.app),
             provider: end.provider,
             lane: end.lane,
             outcome: end.outcome,
-            reason: self.reason(end.reason),
+            reason: self.reasons.label(end.reason),
         };
         self.pushes.get_or_create(&labels).inc();
         let latency = LatencyLabels { provider: end.provider, lane: end.lane };
-        self.push_seconds.get_or_create(&latency).observe(end.took.as_secs_f64());
+        let traced = end.traceparent.and_then(trace::sampled_id).map(|id| TraceLabels { trace_id: id.to_owned() });
+        let at = traced.is_some().then(SystemTime::now);
+        self.push_seconds.get_or_create(&latency).observe(end.took.as_secs_f64(), traced, at);
     }
 
     /// An attempt was answered, or given up.
@@ -301,52 +223,27 @@ impl Metrics {
 
     /// A push will be tried again.
     pub fn retry(&self, provider: Provider, reason: &str) {
-        self.retries.get_or_create(&RetryLabels { provider, reason: self.reason(reason) }).inc();
+        self.retries.get_or_create(&RetryLabels { provider, reason: self.reasons.label(reason) }).inc();
     }
 
     /// Pushes waiting for a route in a lane.
     pub fn waiting(&self, route: &RouteLabel, lane: Lane, pushes: usize, oldest: Duration) {
-        let labels = WaitingLabels { app: Arc::clone(&route.app), provider: route.provider, lane };
-        self.waiting.get_or_create(&labels).set(gauge(pushes));
-        self.oldest_waiting.get_or_create(&labels).set(oldest.as_secs_f64());
+        self.board.waiting(route, lane, pushes, oldest);
     }
 
     /// A route was removed, and nothing waits for it any more: its gauges of that are gone.
     pub fn nothing_waits(&self, route: &RouteLabel) {
-        for lane in Lane::ALL {
-            let labels = WaitingLabels { app: Arc::clone(&route.app), provider: route.provider, lane };
-            self.waiting.remove(&labels);
-            self.oldest_waiting.remove(&labels);
-        }
+        self.board.nothing_waits(route);
     }
 
     /// A route was removed: its other gauges are gone. Its counters stay.
     pub fn route_removed(&self, route: &RouteLabel) {
-        let labels = RouteLabels { app: Arc::clone(&route.app), provider: route.provider };
-        for gauge in [&self.in_flight, &self.concurrency_limit, &self.breaker_state, &self.connections] {
-            gauge.remove(&labels);
-        }
-        self.rate_limit.remove(&labels);
-        self.credential_expiry.remove(&labels);
+        self.board.route_removed(route);
     }
 
     /// What a route is doing.
     pub fn route(&self, route: &RouteLabel, now: &RouteGauges) {
-        let labels = RouteLabels { app: Arc::clone(&route.app), provider: route.provider };
-        self.in_flight.get_or_create(&labels).set(now.in_flight.into());
-        self.concurrency_limit.get_or_create(&labels).set(now.concurrency_limit.into());
-        self.rate_limit.get_or_create(&labels).set(now.rate_limit);
-        self.breaker_state.get_or_create(&labels).set(now.breaker.into());
-        self.connections.get_or_create(&labels).set(now.connections.into());
-        match now.credential_expires {
-            #[expect(clippy::cast_precision_loss, reason = "seconds since 1970 fit in 53 bits")]
-            Some(expires) => {
-                self.credential_expiry.get_or_create(&labels).set(expires.seconds() as f64);
-            }
-            None => {
-                self.credential_expiry.remove(&labels);
-            }
-        }
+        self.board.route(route, now);
     }
 
     /// Events were made durable by a sink.
@@ -359,40 +256,49 @@ impl Metrics {
         self.outcome_events_unheard.get_or_create(&SinkLabels { sink }).inc_by(events as u64);
     }
 
-    /// Estimated bytes of the jobs held.
-    pub fn memory_held(&self, bytes: usize) {
-        self.memory_held.set(gauge(bytes));
+    /// Whether the whole is ready.
+    pub fn ready(&self, ready: bool) {
+        self.ready.set(ready.into());
     }
 
-    /// A reason as a label: cut, and `other` once there are too many.
-    fn reason(&self, reason: &str) -> String {
-        if reason.is_empty() {
-            return String::new();
+    /// Estimated bytes of the jobs held, and how many may be.
+    pub fn memory(&self, held: usize, limit: usize) {
+        self.memory_held.set(gauge(held));
+        self.memory_limit.set(gauge(limit));
+    }
+
+    /// What the spool holds: jobs, retries that are not due, dead letters, bytes.
+    pub fn spool(&self, queued: u64, later: u64, dead: u64, used_bytes: u64) {
+        let gauges = [&self.spool_jobs, &self.spool_later, &self.spool_dead, &self.spool_used];
+        for (gauge, value) in gauges.into_iter().zip([queued, later, dead, used_bytes]) {
+            gauge.set(i64::try_from(value).unwrap_or(i64::MAX));
         }
-        let reason = cut(reason);
-        let mut known = self.reasons.lock().unwrap_or_else(PoisonError::into_inner);
-        if !known.contains(reason) {
-            if known.len() >= MAX_REASONS {
-                return "other".to_owned();
-            }
-            known.insert(reason.to_owned());
-        }
-        reason.to_owned()
+    }
+
+    /// A reload of the configuration was taken on, or refused.
+    pub fn reloaded(&self, taken: bool) {
+        let result = if taken { "taken" } else { "refused" };
+        self.reloads.get_or_create(&ReloadLabels { result }).inc();
+        self.reload_failed.set((!taken).into());
     }
 
     /// All of it, as OpenMetrics text.
     #[must_use]
     pub fn render(&self) -> String {
-        let mut text = String::new();
-        encode(&mut text, &self.registry).expect("writing to a String does not fail");
-        text
+        self.render_as(Exposition::OpenMetrics)
     }
-}
 
-/// Cut at a character's end.
-fn cut(reason: &str) -> &str {
-    let ends = reason.char_indices().map(|(at, c)| at + c.len_utf8());
-    &reason[..ends.take_while(|&end| end <= MAX_REASON_BYTES).last().unwrap_or(0)]
+    /// All of it, as text of that kind.
+    #[must_use]
+    pub fn render_as(&self, exposition: Exposition) -> String {
+        let mut page = String::new();
+        let written = match exposition {
+            Exposition::OpenMetrics => text::encode(&mut page, &self.registry),
+            Exposition::Classic => prometheus_text::encode(&mut page, &self.registry),
+        };
+        written.expect("writing to a String does not fail");
+        page
+    }
 }
 
 fn gauge(value: usize) -> i64 {
@@ -402,6 +308,8 @@ fn gauge(value: usize) -> i64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::job::UnixMillis;
+    use crate::telemetry::bounds::{MAX_APPS, MAX_REASONS};
 
     #[test]
     fn a_removed_route_leaves_its_counters_and_no_gauge() {
@@ -413,7 +321,15 @@ mod tests {
             metrics.route(&label(app), &gauges(Some(UnixMillis(9_000))));
             Lane::ALL.into_iter().for_each(|lane| metrics.waiting(&label(app), lane, 7, Duration::from_secs(1)));
             let (provider, lane, took) = (Provider::Apns, Lane::High, Duration::ZERO);
-            metrics.ended(&PushEnd { app: &app.into(), provider, lane, outcome: "delivered", reason: "", took });
+            metrics.ended(&PushEnd {
+                app: &app.into(),
+                provider,
+                lane,
+                outcome: "delivered",
+                reason: "",
+                took,
+                traceparent: None,
+            });
         }
         let of = |app: &str| {
             let text = metrics.render();
@@ -433,7 +349,7 @@ mod tests {
         let app = Arc::from("chat");
         let end = |reason: &str| {
             let (provider, lane, took) = (Provider::Apns, Lane::High, Duration::from_millis(20));
-            metrics.ended(&PushEnd { app: &app, provider, lane, outcome: "rejected", reason, took });
+            metrics.ended(&PushEnd { app: &app, provider, lane, outcome: "rejected", reason, took, traceparent: None });
         };
         for nth in 0..1_000 {
             end(&format!("{}é{nth}", "x".repeat(60)));
@@ -447,5 +363,59 @@ mod tests {
         assert!(text.contains("tidegate_push_seconds_bucket{le=\"0.025\",provider=\"apns\",lane=\"high\"} 2000"));
         assert!(text.lines().filter(|line| line.starts_with("tidegate_pushes_total")).count() <= MAX_REASONS + 1);
         assert!(text.contains("reason=\"other\""));
+    }
+
+    #[test]
+    fn apps_beyond_the_bound_share_a_label_and_their_gauges_are_added_up() {
+        let metrics = Metrics::default();
+        let apps: Vec<Arc<str>> = (0..50).map(|nth| format!("app-{nth:02}").into()).collect();
+        for (nth, app) in (1_u32..).zip(&apps) {
+            let label = RouteLabel { app: Arc::clone(app), provider: Provider::Fcm };
+            let expires = Some(UnixMillis(u64::from(100 - nth) * 1_000));
+            let (rate_limit, breaker) = (f64::from(nth), u8::from(nth == 50) * 2);
+            let gauges =
+                RouteGauges { in_flight: 1, rate_limit, breaker, credential_expires: expires, ..Default::default() };
+            metrics.route(&label, &gauges);
+            metrics.waiting(&label, Lane::Low, 2, Duration::from_secs(nth.into()));
+            let (provider, lane, took) = (Provider::Fcm, Lane::Low, Duration::ZERO);
+            metrics.ended(&PushEnd { app, provider, lane, outcome: "delivered", reason: "", took, traceparent: None });
+        }
+        let text = metrics.render();
+        let of = |name: &str, app: &str| {
+            let begin = format!("tidegate_{name}{{app=\"{app}\",");
+            let line = text.lines().find_map(|line| line.strip_prefix(&begin)).unwrap_or_default();
+            line.split(' ').nth(1).map(|value| value.parse::<f64>().unwrap())
+        };
+        assert_eq!(of("pushes_total", "other"), Some((apps.len() - MAX_APPS) as f64));
+        assert_eq!((of("pushes_total", "app-19"), of("pushes_total", "app-20")), (Some(1.0), None));
+        assert_eq!(of("in_flight", "other"), Some(30.0));
+        assert_eq!(of("rate_limit", "other"), Some((21..=50).sum::<u32>().into()));
+        assert_eq!((of("breaker_state", "other"), of("breaker_state", "app-03")), (Some(2.0), Some(0.0)));
+        assert_eq!(of("credential_expiry_timestamp_seconds", "other"), Some(50.0));
+        assert_eq!((of("waiting", "other"), of("oldest_waiting_seconds", "other")), (Some(60.0), Some(50.0)));
+        assert_eq!(of("waiting", "app-49"), None);
+    }
+
+    #[test]
+    fn a_recorded_trace_is_an_exemplar_in_openmetrics_alone() {
+        let metrics = Metrics::default();
+        let app = Arc::from("chat");
+        let end = |traceparent| PushEnd {
+            app: &app,
+            provider: Provider::Apns,
+            lane: Lane::High,
+            outcome: "delivered",
+            reason: "",
+            took: Duration::from_millis(20),
+            traceparent,
+        };
+        metrics.ended(&end(None));
+        assert!(!metrics.render().contains("trace_id"));
+        metrics.ended(&end(Some("00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01")));
+        let exemplar = "# {trace_id=\"4bf92f3577b34da6a3ce929d0e0e4736\"} 0.02";
+        assert!(metrics.render().contains(exemplar), "{}", metrics.render());
+        let classic = metrics.render_as(Exposition::Classic);
+        assert!(!classic.contains("trace_id") && !classic.contains("# EOF"), "{classic}");
+        assert!(classic.contains("# TYPE tidegate_pushes_total counter"), "{classic}");
     }
 }

@@ -8,8 +8,21 @@ use tempfile::tempdir;
 
 use super::command::{Ran, Running, run, tidegate};
 
-const COMMANDS: [&str; 10] =
-    ["top", "tap", "dead", "serve", "demo", "enqueue", "simulate", "check", "schema", "vapid-keys"];
+const COMMANDS: [&str; 13] = [
+    "top",
+    "tap",
+    "dead",
+    "serve",
+    "demo",
+    "enqueue",
+    "simulate",
+    "check",
+    "schema",
+    "vapid-keys",
+    "job",
+    "completions",
+    "man",
+];
 
 fn check(text: &str) -> Ran {
     let folder = tempdir().unwrap();

@@ -4,6 +4,7 @@
 //! means that a problem was reported.
 
 mod amqp;
+mod fit;
 mod http;
 mod outcomes;
 mod routes;
@@ -54,7 +55,7 @@ impl Meaning<'_> {
             Some(spool) => Some(spool?),
         };
         let [high, normal, low] = lanes;
-        Some(Settings {
+        let settings = Settings {
             http: http?,
             limits: limits?,
             amqp,
@@ -62,7 +63,9 @@ impl Meaning<'_> {
             outcomes: outcomes?,
             lanes: [high?, normal?, low?],
             apps: apps?,
-        })
+        };
+        self.fit(root, &settings);
+        Some(settings)
     }
 
     fn lane(&mut self, section: &Section) -> Option<LaneSettings> {
@@ -136,14 +139,21 @@ impl Meaning<'_> {
         if entry.value.is_none() {
             return Some(None);
         }
-        self.file(entry, credentials::roots).map(|(file, ())| Some(file.text))
+        let (file, ()) = self.file(entry, credentials::roots)?;
+        if let Some(ended) = credentials::ended_root(&file.text, self.now) {
+            self.doubt(entry, &format!("trusts a certificate that ended {ended}"), "take it out, or renew the file");
+        }
+        Some(Some(file.text))
     }
 
     /// A chain and its key, if both are set and belong together.
     fn certificate(&mut self, section: &Section) -> Option<(String, SecretString)> {
-        let (chain, key) = (section.entry("certificate_file"), section.entry("private_key_file"));
+        let (chain_entry, key) = (section.entry("certificate_file"), section.entry("private_key_file"));
         let now = self.now;
-        let chain = self.file(chain, |pem| credentials::chain(pem, now));
+        let chain = self.file(chain_entry, |pem| credentials::chain(pem, now));
+        if let Some(doubt) = chain.as_ref().and_then(|(_, chain)| credentials::force(&chain[0], now)) {
+            self.doubt(chain_entry, &doubt, "renew it in time; a changed file is taken on without a restart");
+        }
         let private = self.secret_file(key, credentials::private_key);
         let ((file, chain), (key_pem, private)) = (chain?, private?);
         match credentials::belong_together(chain, &private) {

@@ -69,7 +69,15 @@ impl Meaning<'_> {
 
     fn apns_key(&mut self, section: &Section) -> Option<ApnsCredential> {
         let (key_pem, ()) = self.secret_file(section.entry("key_file"), credentials::p8)?;
-        Some(ApnsCredential::Token { key_pem, key_id: section.text("key_id")?, team_id: section.text("team_id")? })
+        let (key_id, team_id) = (section.text("key_id")?, section.text("team_id")?);
+        // Apple names a key's file by its id.
+        let file = section.text("key_file").unwrap_or_default();
+        let named = file.rsplit('/').next().and_then(|name| name.strip_prefix("AuthKey_")?.strip_suffix(".p8"));
+        if let Some(other) = named.filter(|named| named.len() == key_id.len() && *named != key_id) {
+            let message = format!("is {key_id:?}, but the file is called after the key {other:?}");
+            self.doubt(section.entry("key_id"), &message, "name the key that the file holds, by both");
+        }
+        Some(ApnsCredential::Token { key_pem, key_id, team_id })
     }
 
     fn fcm(&mut self, section: &Section) -> Option<FcmSettings> {

@@ -13,6 +13,7 @@ const SAMPLE: f64 = 0.0;
 
 fn settings() -> RouteSettings {
     RouteSettings {
+        ordered: false,
         rate: None,
         burst: 1,
         min_concurrency: 1,

@@ -8,7 +8,7 @@ use crate::delivery::origins::WayId;
 use crate::delivery::{Gate, Halt, RouteState, RouteStatus};
 use crate::job::Push;
 use crate::provider::Credential;
-use crate::telemetry::{RouteGauges, RouteLabel};
+use crate::telemetry::{RouteGauges, RouteLabel, trace_id};
 use crate::verdict::{Fate, Reason, RouteEffect, Verdict};
 
 /// What was said when, so that a thousand pushes with one fault make one line a minute.
@@ -46,7 +46,8 @@ impl Route {
         let reason = verdict.reason.as_deref().unwrap_or("unknown");
         tracing::trace!(
             route = %self.label, job = %push.envelope.job.id, target = ?push.target(), attempt = push.attempts,
-            status = verdict.status, reason = verdict.reason.as_deref(), "answered"
+            status = verdict.status, reason = verdict.reason.as_deref(),
+            trace_id = push.envelope.job.traceparent.as_deref().and_then(trace_id), "answered"
         );
         if matches!(verdict.fate, Fate::Retry { .. }) {
             self.failing = verdict.reason.clone().unwrap_or(Reason::Borrowed("unknown"));

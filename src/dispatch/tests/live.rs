@@ -45,6 +45,7 @@ async fn the_task_takes_on_other_lanes_while_it_runs() {
         exits,
         shedding: watch::channel(Vec::new()).0,
         waiting: watch::channel(Vec::new()).0,
+        asks: mpsc::channel(1).1,
         memory: MemoryBudget::new(GIB),
         metrics: Arc::new(Metrics::default()),
     };
@@ -95,6 +96,7 @@ impl Bench {
             exits,
             shedding: watch::channel(Vec::new()).0,
             waiting: watch::channel(Vec::new()).0,
+            asks: mpsc::channel(1).1,
             memory: MemoryBudget::new(GIB),
             metrics: Arc::clone(&metrics),
         };

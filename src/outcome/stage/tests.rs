@@ -70,6 +70,7 @@ impl Bench {
             sinks: vec![Arc::clone(&sink) as Arc<dyn Sink>],
             keepers: Keepers { amqp: Some(Arc::clone(&keeper) as Arc<dyn Keeper>), spool: None },
             labels: watch::channel([Provider::Apns, Provider::Fcm].map(label).into()).1,
+            asks: mpsc::channel(1).1,
             tally: Arc::clone(&tally),
             metrics: Arc::new(Metrics::default()),
             tap: Arc::default(),

@@ -56,7 +56,7 @@ pub use private_broker::{BrokerError, BrokerTls, PrivateBroker};
 pub use publish::{Message, PublishError, Publisher, PublisherState};
 pub use settings::{AmqpSettings, QueueSettings};
 pub use status::{QueueStatus, SourceState, SourceStatus};
-pub use topology::{TopologyError, declare, delete};
+pub use topology::{TopologyError, declare, delete, inspect};
 
 use crate::job::{Envelope, Lane, MemoryBudget, RouteTable};
 use crate::source::Keeper;

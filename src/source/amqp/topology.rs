@@ -48,6 +48,18 @@ impl fmt::Display for TopologyError {
     }
 }
 
+impl TopologyError {
+    /// What is wrong, and what to do about it.
+    #[must_use]
+    pub fn parts(&self) -> (String, String) {
+        let text = self.to_string();
+        // As the texts below are made: what is wrong ends with the first of these.
+        let end = [". Delete it", "; "].into_iter().filter_map(|end| text.find(end)).min();
+        let (what, remedy) = text.split_at(end.unwrap_or(text.len()));
+        (what.to_owned(), remedy.trim_start_matches([';', '.', ' ']).to_owned())
+    }
+}
+
 impl std::error::Error for TopologyError {}
 
 impl From<ConnectError> for TopologyError {
@@ -89,30 +101,72 @@ pub async fn delete(settings: &AmqpSettings) -> Result<(), TopologyError> {
 /// Makes sure that all we use is there: declares it, or with `declare = false` looks.
 pub(super) async fn ensure(connection: &Connection, settings: &AmqpSettings) -> Result<(), TopologyError> {
     for piece in pieces(settings) {
-        // Each on a channel of its own: the broker closes a channel with the first thing that does not fit.
-        let channel = connection.create_channel().await.map_err(|error| TopologyError::Lost(error.to_string()))?;
-        let passive = !settings.declare || piece.foreign;
-        let result = match &piece.kind {
-            Kind::Exchange(kind) => {
-                let options = ExchangeDeclareOptions { passive, durable: true, ..Default::default() };
-                channel.exchange_declare(name(&piece), kind.clone(), options, FieldTable::default()).await
-            }
-            Kind::Queue(arguments) => {
-                let options = QueueDeclareOptions { passive, durable: true, ..Default::default() };
-                channel.queue_declare(name(&piece), options, arguments.clone()).await.map(drop)
-            }
-            Kind::Binding { .. } if passive => Ok(()),
-            Kind::Binding { exchange, key } => {
-                let (exchange, key) = (exchange.as_str().into(), key.as_str().into());
-                channel
-                    .queue_bind(name(&piece), exchange, key, QueueBindOptions::default(), FieldTable::default())
-                    .await
-            }
-        };
-        result.map_err(|error| explain(&error, &piece))?;
-        let _ = channel.close(200, "done".into()).await;
+        declare_piece(connection, &piece, !settings.declare || piece.foreign).await?;
     }
     Ok(())
+}
+
+/// Declares a piece, or with `passive` looks whether it is there.
+async fn declare_piece(connection: &Connection, piece: &Piece, passive: bool) -> Result<(), TopologyError> {
+    // Each on a channel of its own: the broker closes a channel with the first thing that does not fit.
+    let channel = connection.create_channel().await.map_err(|error| TopologyError::Lost(error.to_string()))?;
+    let result = match &piece.kind {
+        Kind::Exchange(kind) => {
+            let options = ExchangeDeclareOptions { passive, durable: true, ..Default::default() };
+            channel.exchange_declare(name(piece), kind.clone(), options, FieldTable::default()).await
+        }
+        Kind::Queue(arguments) => {
+            let options = QueueDeclareOptions { passive, durable: true, ..Default::default() };
+            channel.queue_declare(name(piece), options, arguments.clone()).await.map(drop)
+        }
+        Kind::Binding { .. } if passive => Ok(()),
+        Kind::Binding { exchange, key } => {
+            let (exchange, key) = (exchange.as_str().into(), key.as_str().into());
+            channel.queue_bind(name(piece), exchange, key, QueueBindOptions::default(), FieldTable::default()).await
+        }
+    };
+    result.map_err(|error| explain(&error, piece))?;
+    let _ = channel.close(200, "done".into()).await;
+    Ok(())
+}
+
+/// What of the topology is not at the broker as we need it, piece by piece; empty: all is. Nothing is made: what is missing
+/// and would be declared at start is no trouble. Bindings can't be looked at by AMQP, and are not.
+///
+/// # Errors
+/// [`TopologyError::Lost`]: the broker could not be asked.
+pub async fn inspect(settings: &AmqpSettings) -> Result<Vec<TopologyError>, TopologyError> {
+    let connection = super::connect::connect(settings, "check").await?;
+    let mut amiss = Vec::new();
+    for piece in pieces(settings) {
+        match look(&connection, &piece).await {
+            Ok(true) if settings.declare && !piece.foreign => amiss.extend(compare(&connection, &piece).await.err()),
+            Ok(false) if settings.declare && !piece.foreign => {}
+            Ok(true) => {}
+            Ok(false) => amiss.push(missing(&piece)),
+            Err(error @ TopologyError::Lost(_)) => return Err(error),
+            Err(error) => amiss.push(error),
+        }
+    }
+    let _ = connection.close(200, "done".into()).await;
+    Ok(amiss)
+}
+
+/// Whether a piece is there.
+async fn look(connection: &Connection, piece: &Piece) -> Result<bool, TopologyError> {
+    match declare_piece(connection, piece, true).await {
+        Ok(()) => Ok(true),
+        Err(TopologyError::Missing(_)) => Ok(false),
+        Err(error) => Err(error),
+    }
+}
+
+/// Declares what is there: that changes nothing, and says what differs.
+async fn compare(connection: &Connection, piece: &Piece) -> Result<(), TopologyError> {
+    match piece.kind {
+        Kind::Binding { .. } => Ok(()),
+        _ => declare_piece(connection, piece, false).await,
+    }
 }
 
 struct Piece {
@@ -198,23 +252,31 @@ fn text(value: &str) -> AMQPValue {
     AMQPValue::LongString(value.into())
 }
 
-fn explain(error: &lapin::Error, piece: &Piece) -> TopologyError {
-    let what = match &piece.kind {
+fn called(piece: &Piece) -> String {
+    match &piece.kind {
         Kind::Exchange(kind) => format!("exchange {:?} ({kind:?})", piece.name),
         Kind::Queue(_) => format!("queue {:?}", piece.name),
         Kind::Binding { exchange, key } => format!("binding of {:?} to {exchange:?} by {key:?}", piece.name),
+    }
+}
+
+fn missing(piece: &Piece) -> TopologyError {
+    let remedy = if piece.foreign {
+        "source.amqp.queues names it: make it first, or take it out there"
+    } else {
+        "make it first, or set source.amqp.declare = true"
     };
+    TopologyError::Missing(format!("{} is missing at the broker; {remedy}", called(piece)))
+}
+
+fn explain(error: &lapin::Error, piece: &Piece) -> TopologyError {
+    let what = called(piece);
     let said = error.to_string();
     if said.contains("PRECONDITION_FAILED") {
         return TopologyError::Differs(differs(&what, &said));
     }
     if said.contains("NOT_FOUND") {
-        let remedy = if piece.foreign {
-            "source.amqp.queues names it: make it first, or take it out there"
-        } else {
-            "make it first, or set source.amqp.declare = true"
-        };
-        return TopologyError::Missing(format!("{what} is missing at the broker; {remedy}"));
+        return missing(piece);
     }
     if said.contains("ACCESS_REFUSED") {
         return TopologyError::Denied(format!(
