@@ -33,11 +33,11 @@ fn stat(pid: u32) -> Option<Vec<String>> {
 
 /// The Erlang machine of the broker that listens on this port.
 pub fn broker(port: u16) -> Option<u32> {
-    let name = format!("tidegate-{port}@localhost");
+    let name = format!("RABBITMQ_NODENAME=tidegate-{port}@localhost");
     let pids = fs::read_dir("/proc").ok()?.flatten().filter_map(|entry| entry.file_name().to_str()?.parse().ok());
     let is_ours = |pid: &u32| {
         let read = |file: &str| fs::read(format!("/proc/{pid}/{file}")).unwrap_or_default();
-        read("comm").starts_with(b"beam") && String::from_utf8_lossy(&read("cmdline")).contains(&name)
+        read("comm").starts_with(b"beam") && String::from_utf8_lossy(&read("environ")).contains(&name)
     };
     pids.into_iter().find(is_ours)
 }

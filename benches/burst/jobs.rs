@@ -44,8 +44,9 @@ impl Shape {
     /// The job with this number.
     pub fn job(self, nth: u64) -> Vec<u8> {
         let mut json = format!(
-            r#"{{"id":"burst-{nth}","app":"{}","ttl":3600,"notification":{{"title":"Mina","body":"See you at eight? We are in the garden behind the house; bring the others, and something to sit on. There will be soup."}},"data":{{"channel":"room-00042","message":"018f2f6e-7f2b-7c3a-9d51-3c2b1a0f9e8d"}},"to":["#,
-            app(nth % self.apps)
+            r#"{{"id":"burst-{nth}","app":"{}","priority":"{}","ttl":3600,"notification":{{"title":"Mina","body":"See you at eight? We are in the garden behind the house; bring the others, and something to sit on. There will be soup."}},"data":{{"channel":"room-00042","message":"018f2f6e-7f2b-7c3a-9d51-3c2b1a0f9e8d"}},"to":["#,
+            app(nth % self.apps),
+            lane(nth)
         );
         for target in 0..self.targets {
             if target > 0 {

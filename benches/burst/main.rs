@@ -12,9 +12,9 @@
 //! `target/burst/`.
 //!
 //! `--pushes N` sets the size of the largest burst of one target a job (1,000,000), `--only a,b` plays these scenarios
-//! alone, `--peers` plays the same for programs in other languages (`benches/peers`).
+//! alone.
 
-#![allow(missing_docs, clippy::unwrap_used, reason = "a measurement, no library")]
+#![allow(missing_docs, unreachable_pub, reason = "a measurement, no library")]
 
 mod account;
 mod amqp;
@@ -28,7 +28,7 @@ mod table;
 mod yardstick;
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -108,7 +108,7 @@ fn main() -> ExitCode {
     if results.is_sound() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
-fn play(options: &Options, target: &PathBuf) -> Result<Results, String> {
+fn play(options: &Options, target: &Path) -> Result<Results, String> {
     fs::create_dir_all(target).map_err(|error| format!("{}: {error}", target.display()))?;
     let _ = rustls::crypto::ring::default_provider().install_default();
     let runtime = Runtime::new().map_err(|error| error.to_string())?;

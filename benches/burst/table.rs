@@ -116,8 +116,12 @@ fn remarks(out: &mut String, results: &Results) {
             let _ = writeln!(out, "THE BOOKS DISAGREE, {}: {difference}", figures.scenario.key);
         }
     }
-    results.missing.iter().for_each(|missing| drop(writeln!(out, "not measured: {missing}")));
-    results.failed.iter().for_each(|failed| drop(writeln!(out, "FAILED: {failed}")));
+    for missing in &results.missing {
+        let _ = writeln!(out, "not measured: {missing}");
+    }
+    for failed in &results.failed {
+        let _ = writeln!(out, "FAILED: {failed}");
+    }
 }
 
 /// Which machine this is.
