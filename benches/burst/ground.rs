@@ -12,8 +12,11 @@ use serde_json::Value;
 use crate::account::Process;
 use crate::jobs::{Aim, app};
 
-/// The program that is measured.
-const TIDEGATE: &str = env!("CARGO_BIN_EXE_tidegate");
+/// The program that is measured: this build's, or the one that `BURST_TIDEGATE` names, to compare two.
+fn tidegate() -> String {
+    std::env::var("BURST_TIDEGATE").unwrap_or_else(|_| env!("CARGO_BIN_EXE_tidegate").to_owned())
+}
+
 /// How long a process may take until it answers.
 const START: Duration = Duration::from_secs(20);
 
@@ -52,7 +55,7 @@ impl Simulators {
         fs::create_dir_all(folder).map_err(text)?;
         let config = folder.join("simulator.toml");
         fs::write(&config, configuration).map_err(text)?;
-        let mut command = Command::new(TIDEGATE);
+        let mut command = Command::new(tidegate());
         command.arg("simulate").arg("--config").arg(&config).arg("--credentials").arg(folder);
         let log = fs::File::create(folder.join("simulator.log")).map_err(text)?;
         command.stdout(Stdio::null()).stderr(log);
@@ -103,7 +106,7 @@ impl Serve {
         let config = simulators.folder.join("serve.toml");
         fs::write(&config, configuration(simulators, place, apps, door, rest)?).map_err(text)?;
         let log = fs::File::create(simulators.folder.join("serve.log")).map_err(text)?;
-        let mut command = Command::new(TIDEGATE);
+        let mut command = Command::new(tidegate());
         command.arg("serve").arg("--config").arg(&config).stdout(log.try_clone().map_err(text)?).stderr(log);
         let mut serve = Self { process: Process::start(&mut command).map_err(text)?, door };
         wait_for("tidegate serve", || (serve.process.has_ended() || TcpStream::connect(door).is_ok()).then_some(()))?;

@@ -12,7 +12,7 @@
 //! `target/burst/`.
 //!
 //! `--pushes N` sets the size of the largest burst of one target a job (1,000,000), `--only a,b` plays these scenarios
-//! alone.
+//! alone, `--peers` plays the same for programs in other languages too (`benches/peers`).
 
 #![allow(missing_docs, unreachable_pub, reason = "a measurement, no library")]
 
@@ -21,6 +21,7 @@ mod amqp;
 mod ground;
 mod jobs;
 mod numbers;
+mod peers;
 mod plot;
 mod run;
 mod scenarios;
@@ -44,17 +45,19 @@ struct Options {
     quick: bool,
     pushes: u64,
     only: Vec<String>,
+    peers: bool,
 }
 
 impl Options {
     fn read() -> Result<Self, String> {
-        let mut options = Self { quick: false, pushes: 0, only: Vec::new() };
+        let mut options = Self { quick: false, pushes: 0, only: Vec::new(), peers: false };
         let mut words = std::env::args().skip(1);
         while let Some(word) = words.next() {
             match word.as_str() {
                 // Cargo says so itself.
                 "--bench" => {}
                 "--quick" => options.quick = true,
+                "--peers" => options.peers = true,
                 "--pushes" => {
                     let count = words.next().and_then(|count| count.replace('_', "").parse().ok());
                     options.pushes = count.ok_or("--pushes wants a number")?;
@@ -63,7 +66,7 @@ impl Options {
                     let names = words.next().ok_or("--only wants names of scenarios")?;
                     options.only = names.split(',').map(ToOwned::to_owned).collect();
                 }
-                other => return Err(format!("{other}? There are --quick, --pushes N, --only a,b")),
+                other => return Err(format!("{other}? There are --quick, --pushes N, --only a,b, --peers")),
             }
         }
         if options.pushes == 0 {
@@ -139,6 +142,20 @@ fn play(options: &Options, target: &Path) -> Result<Results, String> {
         && let Some(rate) = results.rate_of("amqp-live")
     {
         one(&ground, &scenarios::half_load(rate / 2.0, options.seconds()), &mut results);
+    }
+    if options.peers
+        && let Some(broker) = &broker
+    {
+        for peer in peers::all() {
+            let played = peer.and_then(|peer| {
+                let pushes = (options.pushes * peer.permille / 1000).max(1_000);
+                peer.play(&ground, broker, pushes).map_err(|error| format!("{}: {error}", peer.name))
+            });
+            match played {
+                Ok(figures) => results.peers.push(figures),
+                Err(error) => results.missing.push(error),
+            }
+        }
     }
     measure_h2load(&ground, options, &mut results);
     Ok(results)

@@ -4,7 +4,8 @@ use std::fmt::Write as _;
 
 use serde_json::{Value, json};
 
-use crate::numbers::{count, grouped};
+use crate::numbers::{count, float, grouped};
+use crate::peers::PeerFigures;
 use crate::run::{Figures, Sample};
 use crate::yardstick::Sends;
 
@@ -15,6 +16,8 @@ pub struct Results {
     /// The broker's microseconds for a message that a bare consumer takes.
     pub bare_consumer: Option<f64>,
     pub played: Vec<Figures>,
+    /// What programs in other languages took for the same.
+    pub peers: Vec<PeerFigures>,
     /// What is not installed, in words.
     pub missing: Vec<String>,
     /// What should have been played and was not.
@@ -37,6 +40,7 @@ impl Results {
 pub fn render(results: &Results) -> String {
     let mut out = format!("{}\n\n", machine());
     burst_table(&mut out, results);
+    peer_rows(&mut out, results);
     lane_table(&mut out, results);
     remarks(&mut out, results);
     out
@@ -72,6 +76,23 @@ fn burst_table(out: &mut String, results: &Results) {
             figures.micros(figures.cpu.publisher),
             figures.peak >> 20,
             figures.connections,
+        );
+    }
+}
+
+fn peer_rows(out: &mut String, results: &Results) {
+    for PeerFigures { name, pushes, seconds, micros, broker } in &results.peers {
+        let rate = float(*pushes) / seconds;
+        let ratio = results.h2load.map_or_else(|| "-".to_owned(), |sends| format!("{:.1}x", micros / sends.micros));
+        let _ = writeln!(
+            out,
+            "{:<42} {:>10} {:>9} {:>11} | {micros:>8.2} {:>8} {broker:>7.2} {:>7} | {ratio:>7}",
+            name,
+            grouped(*pushes),
+            grouped(count(rate)),
+            grouped(count(rate * 60.0)),
+            "",
+            "",
         );
     }
 }
@@ -147,6 +168,7 @@ pub fn json(results: &Results) -> String {
         "h2load": results.h2load.map(|sends| json!({"cpu_us": sends.micros, "per_second": sends.rate})),
         "bare_consumer_broker_cpu_us": results.bare_consumer,
         "bursts": results.played.iter().map(burst).collect::<Vec<Value>>(),
+        "peers": results.peers.iter().map(peer).collect::<Vec<Value>>(),
         "missing": results.missing,
         "failed": results.failed,
     });
@@ -180,6 +202,11 @@ fn burst(figures: &Figures) -> Value {
         "provider_refused": figures.refused,
         "series": figures.series.iter().map(sample).collect::<Vec<Value>>(),
     })
+}
+
+fn peer(figures: &PeerFigures) -> Value {
+    let PeerFigures { name, pushes, seconds, micros, broker } = figures;
+    json!({"name": name, "pushes": pushes, "seconds": seconds, "cpu_us": micros, "broker_cpu_us": broker})
 }
 
 fn sample(sample: &Sample) -> Value {

@@ -5,10 +5,13 @@
 //! gate or the shelf named.
 
 use std::collections::VecDeque;
+use std::future::Future;
+use std::pin::Pin;
 use std::sync::Arc;
+use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
 
-use futures::future::{BoxFuture, FutureExt};
+use futures::future::FutureExt;
 use futures::stream::{FuturesUnordered, StreamExt};
 use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
@@ -18,7 +21,7 @@ use crate::dispatch::KEPT_AFTER_REMOVAL;
 use crate::flow::Ruling;
 use crate::job::{Push, UnixMillis};
 use crate::outcome::{Resolution, SHORT_DELAY};
-use crate::provider::http2::{Finished, Pool};
+use crate::provider::http2::{Attempt, Finished, Pool};
 use crate::provider::{Client, Protocol};
 use crate::stage::Inlet;
 use crate::telemetry::{Metrics, RouteLabel};
@@ -137,7 +140,24 @@ struct Answered {
     generation: u32,
 }
 
-type Attempt = BoxFuture<'static, Answered>;
+/// An attempt under way, and the push that it is of. A future of its own kind, not a boxed one: boxed, each push costs one
+/// allocation more, and one more place in memory that is cold when its answer comes.
+struct UnderWay {
+    /// Taken when it ends.
+    push: Option<Push>,
+    attempt: Attempt,
+    generation: u32,
+}
+
+impl Future for UnderWay {
+    type Output = Answered;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Answered> {
+        let finished = ready!(Pin::new(&mut self.attempt).poll(cx));
+        let push = self.push.take().expect("polled once when ready");
+        Poll::Ready(Answered { push, finished, generation: self.generation })
+    }
+}
 
 struct Route {
     label: RouteLabel,
@@ -155,7 +175,7 @@ struct Route {
     /// Pushes that have left their lanes a little ahead of their slot.
     buffer: VecDeque<Push>,
     shelf: Shelf,
-    in_flight: FuturesUnordered<Attempt>,
+    in_flight: FuturesUnordered<UnderWay>,
     /// What has ended and was not handed over yet.
     ended: Vec<Resolution>,
     credential_expires: Option<UnixMillis>,
@@ -278,8 +298,7 @@ impl Route {
         self.gate.take(retry, now);
         push.attempts = push.attempts.saturating_add(1);
         self.attempts += 1;
-        let generation = self.generation;
-        self.in_flight.push(Box::pin(attempt.map(move |finished| Answered { push, finished, generation })));
+        self.in_flight.push(UnderWay { push: Some(push), attempt, generation: self.generation });
         Begun::Sent
     }
 

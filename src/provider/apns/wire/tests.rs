@@ -9,11 +9,11 @@ const TOKEN: &str = "5f3ae1005f3ae1005f3ae1005f3ae1005f3ae1005f3ae1005f3ae1005f3
 const HOUR: Duration = Duration::from_secs(3600);
 
 fn put(push: &Push) -> Request {
-    request(push, HOUR, ACCEPTED_AT, "com.example.chat").expect("a push that can be put")
+    request(push, HOUR, ACCEPTED_AT, &Topic::new("com.example.chat")).expect("a push that can be put")
 }
 
 fn refused(push: &Push) -> String {
-    let verdict = request(push, HOUR, ACCEPTED_AT, "com.example.chat").expect_err("a push that can't be put");
+    let verdict = request(push, HOUR, ACCEPTED_AT, &Topic::new("com.example.chat")).expect_err("a push that can't be put");
     assert_eq!(verdict.fate, Fate::Rejected);
     verdict.reason.expect("a reason").into_owned()
 }
