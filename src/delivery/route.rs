@@ -5,10 +5,13 @@
 //! gate or the shelf named.
 
 use std::collections::VecDeque;
+use std::future::Future;
+use std::pin::Pin;
 use std::sync::Arc;
+use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
 
-use futures::future::{BoxFuture, FutureExt};
+use futures::future::FutureExt;
 use futures::stream::{FuturesUnordered, StreamExt};
 use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
@@ -20,7 +23,7 @@ use super::{Gate, Halt, Refusal, RouteOrders, RouteSettings, RouteStatus, Shelf,
 use crate::flow::Ruling;
 use crate::job::{Push, UnixMillis};
 use crate::outcome::{Resolution, SHORT_DELAY};
-use crate::provider::http2::Finished;
+use crate::provider::http2::{Attempt, Finished};
 use crate::provider::{Client, Protocol};
 use crate::stage::Inlet;
 use crate::telemetry::{Metrics, RouteLabel};
@@ -147,7 +150,25 @@ struct Answered {
     way: Option<WayId>,
 }
 
-type Attempt = BoxFuture<'static, Answered>;
+/// An attempt under way, and the push that it is of. A future of its own kind, not a boxed one: boxed, each push costs one
+/// allocation more, and one more place in memory that is cold when its answer comes.
+struct UnderWay {
+    /// Taken when it ends.
+    push: Option<Push>,
+    attempt: Attempt,
+    generation: u32,
+    way: Option<WayId>,
+}
+
+impl Future for UnderWay {
+    type Output = Answered;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Answered> {
+        let finished = ready!(Pin::new(&mut self.attempt).poll(cx));
+        let push = self.push.take().expect("polled once when ready");
+        Poll::Ready(Answered { push, finished, generation: self.generation, way: self.way })
+    }
+}
 
 struct Route {
     label: RouteLabel,
@@ -167,7 +188,7 @@ struct Route {
     shelf: Shelf,
     /// Where the order of a target's pushes is kept.
     order: Option<Order>,
-    in_flight: FuturesUnordered<Attempt>,
+    in_flight: FuturesUnordered<UnderWay>,
     /// What has ended and was not handed over yet.
     ended: Vec<Resolution>,
     credential_expires: Option<UnixMillis>,
@@ -311,7 +332,7 @@ impl Route {
         push.attempts = push.attempts.saturating_add(1);
         self.attempts += 1;
         let generation = self.generation;
-        self.in_flight.push(Box::pin(attempt.map(move |finished| Answered { push, finished, generation, way })));
+        self.in_flight.push(UnderWay { push: Some(push), attempt, generation, way });
         Begun::Sent
     }
 

@@ -125,6 +125,7 @@ struct LaneReport {
     delivered: u64,
     p50_ms: Option<u128>,
     p99_ms: Option<u128>,
+    p999_ms: Option<u128>,
 }
 
 #[derive(Debug, Serialize)]
@@ -302,7 +303,13 @@ impl View {
     fn lane(&self, lane: Lane) -> LaneReport {
         let latency = self.tally.latency(lane);
         let millis = |quantile| latency.quantile(quantile).map(|took| took.as_millis());
-        LaneReport { lane: lane.as_str(), delivered: latency.count(), p50_ms: millis(0.5), p99_ms: millis(0.99) }
+        LaneReport {
+            lane: lane.as_str(),
+            delivered: latency.count(),
+            p50_ms: millis(0.5),
+            p99_ms: millis(0.99),
+            p999_ms: millis(0.999),
+        }
     }
 }
 

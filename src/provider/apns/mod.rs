@@ -24,7 +24,7 @@ use crate::verdict::{Fate, RouteEffect, Sent, Verdict};
 /// One app's APNs protocol.
 #[derive(Debug)]
 pub struct Apns {
-    topic: String,
+    topic: wire::Topic,
     /// None: the client certificate says who we are.
     signer: Option<Signer>,
     credential: watch::Sender<Credential>,
@@ -48,7 +48,7 @@ impl Apns {
             }
         };
         let (credential, _) = watch::channel(Credential::Ready { expires });
-        Ok(Self { topic: settings.topic.clone(), signer, credential, tls })
+        Ok(Self { topic: wire::Topic::new(&settings.topic), signer, credential, tls })
     }
 
     /// TLS for this route's connections; with the client certificate, if that is the credential.

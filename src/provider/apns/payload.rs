@@ -4,7 +4,8 @@
 //! app is `background`, and must say `content-available: 1` (Apple, "Pushing background updates to your App").
 
 use bytes::Bytes;
-use serde_json::{Map, Value, json};
+use serde::{Serialize, Serializer};
+use serde_json::{Map, Value};
 
 use crate::job::{Job, Notification};
 use crate::provider::merge::merge;
@@ -37,23 +38,19 @@ pub(super) fn kind(job: &Job) -> Kind {
 
 /// Renders the payload: what Tidegate derives, the caller's `apns.payload` merged over it.
 pub(super) fn render(job: &Job) -> Bytes {
-    let mut payload = Map::new();
-    let mut aps = job.notification.as_ref().map(derive).unwrap_or_default();
-    if kind(job) == Kind::Background && !says_another_kind(job) {
-        aps.insert("content-available".to_owned(), json!(1));
-    }
-    if let Some(url) = job.notification.as_ref().and_then(|notification| notification.image.as_deref()) {
-        payload.insert("image".to_owned(), json!(url));
-    }
-    // A caller who names a key `image` means that one.
-    payload.extend(job.data.iter().flatten().map(|(name, value)| (name.clone(), value.clone())));
-    if !aps.is_empty() {
-        payload.insert("aps".to_owned(), Value::Object(aps));
-    }
-    if let Some(raw) = raw(job) {
-        merge(&mut payload, raw);
-    }
-    serde_json::to_vec(&payload).expect("a map of JSON values can be written").into()
+    let derived = Derived::of(job);
+    // Written straight from the job, as nearly every payload can be, it costs 0.3 us; as a tree, which only a merge needs,
+    // 1.9 us (`benches/burst`, profiled).
+    let written = match raw(job) {
+        None => serde_json::to_vec(&derived),
+        Some(raw) => {
+            let tree = serde_json::to_value(&derived).expect("JSON values, texts and numbers make a JSON value");
+            let Value::Object(mut payload) = tree else { unreachable!("a payload is an object") };
+            merge(&mut payload, raw);
+            serde_json::to_vec(&payload)
+        }
+    };
+    written.expect("JSON values, texts and numbers can be written").into()
 }
 
 /// Whether there is anything in the job for an Apple device.
@@ -61,26 +58,88 @@ pub(super) fn is_empty(job: &Job) -> bool {
     job.notification.is_none() && job.data.is_none() && raw(job).is_none()
 }
 
-fn derive(notification: &Notification) -> Map<String, Value> {
+/// The payload that Tidegate derives, borrowed from its job. Names come out in their order, as those of a map do.
+struct Derived<'j>(Vec<(&'j str, Part<'j>)>);
+
+/// What stands under one name.
+#[derive(Serialize)]
+#[serde(untagged)]
+enum Part<'j> {
+    Aps(Aps<'j>),
+    Image(&'j str),
+    Data(&'j Value),
+}
+
+#[derive(Default, PartialEq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+struct Aps<'j> {
+    #[serde(skip_serializing_if = "Alert::is_empty")]
+    alert: Alert<'j>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    badge: Option<u32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    content_available: Option<u8>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    mutable_content: Option<u8>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    sound: Option<&'j str>,
+}
+
+#[derive(Default, PartialEq, Serialize)]
+struct Alert<'j> {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    body: Option<&'j str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    subtitle: Option<&'j str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    title: Option<&'j str>,
+}
+
+impl Alert<'_> {
+    fn is_empty(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
+impl<'j> Derived<'j> {
+    fn of(job: &'j Job) -> Self {
+        let mut aps = job.notification.as_ref().map(derive).unwrap_or_default();
+        if kind(job) == Kind::Background && !says_another_kind(job) {
+            aps.content_available = Some(1);
+        }
+        let has_aps = aps != Aps::default();
+        let mut parts = Vec::with_capacity(job.data.as_ref().map_or(0, Map::len) + 2);
+        let data = job.data.iter().flatten().filter(|(name, _)| !(has_aps && *name == "aps"));
+        parts.extend(data.map(|(name, value)| (name.as_str(), Part::Data(value))));
+        let image = job.notification.as_ref().and_then(|notification| notification.image.as_deref());
+        // A caller who names a key `image` means that one.
+        if let Some(url) = image.filter(|_| parts.iter().all(|(name, _)| *name != "image")) {
+            parts.push(("image", Part::Image(url)));
+        }
+        if has_aps {
+            parts.push(("aps", Part::Aps(aps)));
+        }
+        parts.sort_unstable_by_key(|(name, _)| *name);
+        Self(parts)
+    }
+}
+
+impl Serialize for Derived<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_map(self.0.iter().map(|(name, part)| (name, part)))
+    }
+}
+
+fn derive(notification: &Notification) -> Aps<'_> {
     let Notification { title, subtitle, body, image, sound, badge } = notification;
-    let texts = [("title", title), ("subtitle", subtitle), ("body", body)];
-    let present = texts.into_iter().filter_map(|(name, text)| Some((name.to_owned(), json!(text.as_deref()?))));
-    let alert: Map<String, Value> = present.collect();
-    let mut aps = Map::new();
-    if !alert.is_empty() {
-        aps.insert("alert".to_owned(), Value::Object(alert));
+    Aps {
+        alert: Alert { body: body.as_deref(), subtitle: subtitle.as_deref(), title: title.as_deref() },
+        badge: *badge,
+        content_available: None,
+        // Lets the app's notification service extension fetch the picture before it is shown.
+        mutable_content: image.is_some().then_some(1),
+        sound: sound.as_deref(),
     }
-    if let Some(sound) = sound {
-        aps.insert("sound".to_owned(), json!(sound));
-    }
-    if let Some(badge) = badge {
-        aps.insert("badge".to_owned(), json!(badge));
-    }
-    // Lets the app's notification service extension fetch the picture before it is shown.
-    if image.is_some() {
-        aps.insert("mutable-content".to_owned(), json!(1));
-    }
-    aps
 }
 
 fn raw(job: &Job) -> Option<&Map<String, Value>> {

@@ -44,7 +44,7 @@ const IDS: Uuid = Uuid::from_u128(0x7d1e_5a3c_94b0_4f6e_8c21_6b0f_2d97_e4a8);
 /// # Errors
 /// `rejected`, with Tidegate's own reason: `bad_target`, `nothing_to_send`, `bad_priority`, `payload_too_large`,
 /// `bad_header`.
-pub(super) fn request(push: &Push, left: Duration, now: UnixMillis, topic: &str) -> Result<Request, Verdict> {
+pub(super) fn request(push: &Push, left: Duration, now: UnixMillis, topic: &Topic) -> Result<Request, Verdict> {
     let Target::Apns(token) = push.target() else { return Err(rejected("bad_target")) };
     let job = &push.envelope.job;
     let path = path(token).ok_or_else(|| rejected("bad_target"))?;
@@ -71,7 +71,8 @@ pub(super) fn request(push: &Push, left: Duration, now: UnixMillis, topic: &str)
 /// `/3/device/<token>`; `None` for what is no token. Nothing but hexadecimal digits gets into a path.
 fn path(token: &str) -> Option<PathAndQuery> {
     let is_token = !token.is_empty() && token.bytes().all(|byte| byte.is_ascii_hexdigit());
-    is_token.then(|| PathAndQuery::try_from(format!("/3/device/{token}")).ok()).flatten()
+    // Of its exact length: what is longer would be copied once more to be shared.
+    is_token.then(|| PathAndQuery::try_from(["/3/device/", token].concat()).ok()).flatten()
 }
 
 fn largest(push_type: &str) -> usize {
@@ -96,6 +97,28 @@ fn suffix(push_type: &str) -> &'static str {
     }
 }
 
+/// The app's bundle id, as it is and as a header's value: encoded once, shared by all requests.
+#[derive(Debug)]
+pub(super) struct Topic {
+    bundle: Box<str>,
+    /// `None` if it can't be one.
+    value: Option<HeaderValue>,
+}
+
+impl Topic {
+    pub(super) fn new(bundle: &str) -> Self {
+        Self { bundle: bundle.into(), value: value(bundle) }
+    }
+
+    /// With what a push type appends.
+    fn of(&self, push_type: &str) -> Option<HeaderValue> {
+        match suffix(push_type) {
+            "" => self.value.clone(),
+            suffix => value(&[&self.bundle, suffix].concat()),
+        }
+    }
+}
+
 /// The headers that the caller set.
 struct Said<'j>(&'j Job);
 
@@ -111,7 +134,7 @@ struct Derived<'a> {
     token: &'a str,
     left: Duration,
     now: UnixMillis,
-    topic: &'a str,
+    topic: &'a Topic,
     push_type: &'a str,
 }
 
@@ -119,8 +142,8 @@ impl Derived<'_> {
     /// `None` if one of them can't be a header's value.
     fn headers(&self, said: &Said<'_>) -> Option<HeaderMap> {
         let mut headers = HeaderMap::with_capacity(8);
-        headers.insert(PUSH_TYPE, value(self.push_type)?);
-        headers.insert(TOPIC, said.header(&TOPIC).map_or_else(|| self.topic(), value)?);
+        headers.insert(PUSH_TYPE, push_type(self.push_type)?);
+        headers.insert(TOPIC, said.header(&TOPIC).map_or_else(|| self.topic.of(self.push_type), value)?);
         headers.insert(PRIORITY, said.header(&PRIORITY).map_or_else(|| Some(self.priority()), value)?);
         headers.insert(EXPIRATION, volatile(said.header(&EXPIRATION).map_or_else(|| self.expiration(), value)?));
         headers.insert(ID, volatile(said.header(&ID).map_or_else(|| self.id(), value)?));
@@ -129,13 +152,6 @@ impl Derived<'_> {
             headers.insert(COLLAPSE_ID, volatile(value(key)?));
         }
         Some(headers)
-    }
-
-    fn topic(&self) -> Option<HeaderValue> {
-        match suffix(self.push_type) {
-            "" => value(self.topic),
-            suffix => value(&format!("{}{suffix}", self.topic)),
-        }
     }
 
     fn priority(&self) -> HeaderValue {
@@ -158,9 +174,18 @@ impl Derived<'_> {
     fn id(&self) -> Option<HeaderValue> {
         let job = &self.push.envelope.job;
         // No part can hold a line feed, so no two pushes have the same name.
-        let name = format!("{}\n{}\n{}", job.app, job.id, self.token);
+        let name = [&job.app, "\n", &job.id, "\n", self.token].concat();
         let id = Uuid::new_v5(&IDS, name.as_bytes());
         value(id.hyphenated().encode_lower(&mut Uuid::encode_buffer()))
+    }
+}
+
+/// Those that are derived need no copy.
+fn push_type(name: &str) -> Option<HeaderValue> {
+    match name {
+        "alert" => Some(HeaderValue::from_static("alert")),
+        "background" => Some(HeaderValue::from_static("background")),
+        other => value(other),
     }
 }
 

@@ -33,7 +33,7 @@ const RISE: Duration = Duration::from_secs(60);
 /// One app's FCM protocol, with the task that keeps its access token fresh.
 #[derive(Debug)]
 pub struct Fcm {
-    project_id: String,
+    project: wire::Project,
     tokens: Tokens,
     tls: Arc<ClientConfig>,
 }
@@ -54,8 +54,8 @@ impl Fcm {
     ) -> Result<Self, CredentialError> {
         let endpoint = TokenEndpoint::new(settings)?;
         let tls = tls::http2(settings.endpoint.extra_roots.as_deref(), None)?;
-        let project_id = settings.account.project_id.clone();
-        Ok(Self { project_id, tokens: auth::start(endpoint, manners, shutdown), tls })
+        let project = wire::Project::new(&settings.account.project_id);
+        Ok(Self { project, tokens: auth::start(endpoint, manners, shutdown), tls })
     }
 
     /// Reads the credential as [`Fcm::start`] does, and does nothing with it.
@@ -75,7 +75,7 @@ impl Fcm {
 
 impl Protocol for Fcm {
     fn request(&self, push: &Push, left: Duration, now: UnixMillis) -> Result<Request, Verdict> {
-        let mut request = wire::request(push, left, now, &self.project_id)?;
+        let mut request = wire::request(push, left, now, &self.project)?;
         let token = self.tokens.token.borrow();
         let token = token.as_ref().filter(|token| now < token.expires).ok_or_else(no_token)?;
         request.headers.insert(AUTHORIZATION, token.header.clone());

@@ -25,11 +25,11 @@ const RESERVED_PREFIXES: [&str; 2] = ["google.", "gcm.notification."];
 /// # Errors
 /// `rejected`, with Tidegate's own reason: `bad_target`, `nothing_to_send`, `reserved_data_key`, `payload_too_large`. A
 /// project's id that can't stand in a path keeps the push and parks the route: `bad_project_id`.
-pub(super) fn request(push: &Push, left: Duration, _now: UnixMillis, project_id: &str) -> Result<Request, Verdict> {
+pub(super) fn request(push: &Push, left: Duration, _now: UnixMillis, project: &Project) -> Result<Request, Verdict> {
     let Target::Fcm(target) = push.target() else { return Err(rejected("bad_target")) };
     let job = &push.envelope.job;
     check(job)?;
-    let path = path(project_id)?;
+    let path = project.path.clone().ok_or_else(bad_project)?;
     let lane = push.envelope.lane;
     let template = push.envelope.rendered(Provider::Fcm, |job| template::render(job, lane));
     if template::size(template) > largest(target) {
@@ -62,14 +62,25 @@ const fn largest(target: &FcmTarget) -> usize {
     }
 }
 
-/// A project's id has lower-case letters, digits and dashes, of old also a domain (`example.com:project`).
-fn path(project_id: &str) -> Result<PathAndQuery, Verdict> {
-    let fits = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.' | b':');
-    let broken = || Verdict::of(Fate::Keep).on_route(RouteEffect::Park).because("bad_project_id");
-    if project_id.is_empty() || project_id.starts_with('.') || !project_id.bytes().all(fits) {
-        return Err(broken());
+/// Where a project's messages go to: the same for all, so it is made once.
+#[derive(Debug)]
+pub(super) struct Project {
+    /// `None` if the id can't stand in a path.
+    path: Option<PathAndQuery>,
+}
+
+impl Project {
+    /// An id has lower-case letters, digits and dashes, of old also a domain (`example.com:project`).
+    pub(super) fn new(id: &str) -> Self {
+        let fits = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.' | b':');
+        let is_id = !id.is_empty() && !id.starts_with('.') && id.bytes().all(fits);
+        let path = || PathAndQuery::try_from(["/v1/projects/", id, "/messages:send"].concat()).ok();
+        Self { path: is_id.then(path).flatten() }
     }
-    PathAndQuery::try_from(format!("/v1/projects/{project_id}/messages:send")).map_err(|_| broken())
+}
+
+fn bad_project() -> Verdict {
+    Verdict::of(Fate::Keep).on_route(RouteEffect::Park).because("bad_project_id")
 }
 
 fn rejected(reason: &'static str) -> Verdict {

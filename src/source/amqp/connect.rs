@@ -26,6 +26,11 @@ use super::leash::Leash;
 /// TCP, TLS and the AMQP handshake together. Longer than a slow handshake, shorter than an operator's patience.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(15);
 
+/// The largest frame for connections that consume, in bytes. lapin reads into a ring of 32 frames and goes all round it: with
+/// RabbitMQ's 128 KiB that is 4 MiB for each connection, and every message comes to lie where no cache has it. Larger bodies
+/// come in several frames. Connections that publish keep what the broker proposes, for a message's headers must fit into one.
+const CONSUMERS_FRAME: u32 = 16 << 10;
+
 /// Why there is no connection. The text names the place and the remedy, never the password.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ConnectError {
@@ -51,17 +56,27 @@ impl std::error::Error for ConnectError {}
 /// # Errors
 /// [`ConnectError`]; nothing is left open.
 pub(super) async fn connect(settings: &AmqpSettings, purpose: &str) -> Result<Connection, ConnectError> {
-    connect_within(settings, purpose, CONNECT_TIMEOUT).await
+    connect_within(settings, purpose, None, CONNECT_TIMEOUT).await
+}
+
+/// The same for a connection that takes many messages and publishes none.
+///
+/// # Errors
+/// As [`connect`].
+pub(super) async fn connect_to_consume(settings: &AmqpSettings) -> Result<Connection, ConnectError> {
+    connect_within(settings, "consume", Some(CONSUMERS_FRAME), CONNECT_TIMEOUT).await
 }
 
 async fn connect_within(
     settings: &AmqpSettings,
     purpose: &str,
+    frame_max: Option<u32>,
     patience: Duration,
 ) -> Result<Connection, ConnectError> {
     let mut uri = parse(settings)?;
     let heartbeat = settings.heartbeat.as_secs().clamp(1, u64::from(u16::MAX));
     uri.query.heartbeat = Some(u16::try_from(heartbeat).expect("clamped to 16 bits"));
+    uri.query.frame_max = uri.query.frame_max.or(frame_max);
     let redacted = Redacted::of(&uri);
     let place = format!("{}:{}", uri.authority.host, uri.authority.port);
     let tls = match uri.scheme {
@@ -230,7 +245,7 @@ mod tests {
         for scheme in ["amqp", "amqps"] {
             for _ in 0..5 {
                 let settings = settings(&format!("{scheme}://u:p@127.0.0.1:{port}/%2f"));
-                let error = connect_within(&settings, "test", Duration::from_millis(100)).await.unwrap_err();
+                let error = connect_within(&settings, "test", None, Duration::from_millis(100)).await.unwrap_err();
                 assert!(error.to_string().contains("accepted no AMQP connection"), "{error}");
             }
         }

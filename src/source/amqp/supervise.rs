@@ -80,7 +80,7 @@ impl Supervisor {
     }
 
     async fn open(&self) -> Result<Connection, String> {
-        let connection = connect::connect(&self.settings, "consume").await.map_err(|error| error.to_string())?;
+        let connection = connect::connect_to_consume(&self.settings).await.map_err(|error| error.to_string())?;
         let last = self.board.read().error;
         self.board.enter(SourceState::Declaring, last);
         let ready = topology::ensure(&connection, &self.settings).await;

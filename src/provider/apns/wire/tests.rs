@@ -9,11 +9,12 @@ const TOKEN: &str = "5f3ae1005f3ae1005f3ae1005f3ae1005f3ae1005f3ae1005f3ae1005f3
 const HOUR: Duration = Duration::from_secs(3600);
 
 fn put(push: &Push) -> Request {
-    request(push, HOUR, ACCEPTED_AT, "com.example.chat").expect("a push that can be put")
+    request(push, HOUR, ACCEPTED_AT, &Topic::new("com.example.chat")).expect("a push that can be put")
 }
 
 fn refused(push: &Push) -> String {
-    let verdict = request(push, HOUR, ACCEPTED_AT, "com.example.chat").expect_err("a push that can't be put");
+    let verdict =
+        request(push, HOUR, ACCEPTED_AT, &Topic::new("com.example.chat")).expect_err("a push that can't be put");
     assert_eq!(verdict.fate, Fate::Rejected);
     verdict.reason.expect("a reason").into_owned()
 }
@@ -68,6 +69,30 @@ fn the_specs_example() {
         r#""mutable-content":1,"sound":"default"},"channel":"42","image":"https://i.example/1.png"}"#
     );
     assert_eq!(std::str::from_utf8(&request.body).unwrap(), wanted);
+}
+
+#[test]
+fn a_payload_has_each_name_once_and_in_order_wherever_it_comes_from() {
+    let all = json!({"title": "t", "subtitle": "s", "body": "b", "image": "https://i", "sound": "x", "badge": 7});
+    for notification in [None, Some(json!({"body": "b"})), Some(json!({"image": "https://i"})), Some(all)] {
+        for data in [None, Some(json!({"a": "1", "apt": "2", "b": "\"3\"", "z": "4"})), Some(json!({"image": "mine"}))]
+        {
+            if notification.is_none() && data.is_none() {
+                continue;
+            }
+            for section in [json!({}), json!({"payload": {"aps": {"badge": 9}, "b": {"c": 1}}})] {
+                let job = json!({
+                    "id": "1", "app": "a", "to": to(), "notification": notification, "data": data, "apns": section,
+                });
+                let written = body(job.clone());
+                let tree: serde_json::Map<String, Value> = serde_json::from_str(&written).expect("JSON");
+                assert_eq!(serde_json::to_string(&tree).unwrap(), written, "{job}");
+                let image = tree.get("image").and_then(Value::as_str);
+                let says_image = data.as_ref().is_some_and(|data| data.get("image").is_some());
+                assert!(image.is_none() || (image == Some("mine")) == says_image, "the caller's own goes first: {job}");
+            }
+        }
+    }
 }
 
 #[test]
@@ -168,7 +193,7 @@ fn the_id_is_stable_over_retries_and_differs_by_push() {
 fn the_expiration_is_the_deadline_and_never_later() {
     let job = json!({"id": "1", "app": "a", "to": to(), "data": {"k": "v"}});
     let at = |left, now| {
-        let request = request(&push(&job), left, UnixMillis(now), "t").unwrap();
+        let request = request(&push(&job), left, UnixMillis(now), &Topic::new("t")).unwrap();
         request.headers["apns-expiration"].to_str().unwrap().parse::<u64>().unwrap()
     };
     assert_eq!(at(Duration::from_millis(1_900), 10_050), 11);
@@ -228,7 +253,7 @@ fn a_push_that_is_not_apples_or_says_nothing_is_rejected() {
 fn a_topic_that_can_not_be_a_header_is_rejected() {
     let push = push(&json!({"id": "1", "app": "a", "to": to(), "data": {"k": "v"}}));
     for topic in ["a\r\nauthorization: bearer x", "a\nb", "a\0b"] {
-        let verdict = request(&push, HOUR, ACCEPTED_AT, topic).unwrap_err();
+        let verdict = request(&push, HOUR, ACCEPTED_AT, &Topic::new(topic)).unwrap_err();
         assert_eq!(verdict.reason.as_deref(), Some("bad_header"), "{topic:?}");
     }
 }

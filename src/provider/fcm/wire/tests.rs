@@ -9,7 +9,7 @@ use crate::job::fixture::{ACCEPTED_AT, envelope, push};
 const HOUR: Duration = Duration::from_secs(3600);
 
 fn put(push: &Push, left: Duration) -> Request {
-    request(push, left, ACCEPTED_AT, "chat-1a2b").expect("a push that can be put")
+    request(push, left, ACCEPTED_AT, &Project::new("chat-1a2b")).expect("a push that can be put")
 }
 
 fn body_in(job: Value, lane: Lane) -> String {
@@ -24,7 +24,8 @@ fn body(job: Value) -> String {
 }
 
 fn refused(job: Value) -> String {
-    let verdict = request(&push(&job), HOUR, ACCEPTED_AT, "chat-1a2b").expect_err("a push that can't be put");
+    let verdict =
+        request(&push(&job), HOUR, ACCEPTED_AT, &Project::new("chat-1a2b")).expect_err("a push that can't be put");
     assert_eq!(verdict.fate, Fate::Rejected);
     verdict.reason.expect("a reason").into_owned()
 }
@@ -184,10 +185,10 @@ fn a_push_that_is_not_fcms_or_says_nothing_is_rejected() {
 fn a_project_that_can_not_stand_in_a_path_parks_the_route() {
     let push = push(&json!({"id": "1", "app": "a", "to": to(), "data": {"k": "v"}}));
     for project in ["", "..", "a/b", "a?b", "a b", "a#b", "a\r\nb", "ä"] {
-        let verdict = request(&push, HOUR, ACCEPTED_AT, project).unwrap_err();
+        let verdict = request(&push, HOUR, ACCEPTED_AT, &Project::new(project)).unwrap_err();
         assert_eq!((verdict.fate, verdict.route), (Fate::Keep, RouteEffect::Park), "{project:?}");
     }
-    request(&push, HOUR, ACCEPTED_AT, "example.com:chat").expect("an old project with a domain");
+    request(&push, HOUR, ACCEPTED_AT, &Project::new("example.com:chat")).expect("an old project with a domain");
 }
 
 proptest::proptest! {
