@@ -57,6 +57,10 @@ impl Route {
                 self.again(push, AFTER_RENEWAL, verdict, now);
             }
             Disposition::Keep => {
+                // A token that was young when it was refused was not renewed for that: the probe asks again.
+                if matches!(verdict.fate, Fate::Resign) {
+                    self.protocol.renew();
+                }
                 self.ways.gate(way, &mut self.gate).park(now);
                 self.refused(verdict, way, now);
                 push.attempts = before;

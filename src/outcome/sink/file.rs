@@ -5,6 +5,7 @@
 
 use std::fs::{File, OpenOptions};
 use std::io::{Seek, SeekFrom, Write};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -57,7 +58,8 @@ fn append(path: &Path, lines: &[u8]) -> std::io::Result<()> {
     if let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
         std::fs::create_dir_all(folder)?;
     }
-    let mut file = OpenOptions::new().create(true).append(true).open(path)?;
+    // For its owner only: there are whole device addresses in it.
+    let mut file = OpenOptions::new().create(true).append(true).mode(0o600).open(path)?;
     let end = file.seek(SeekFrom::End(0))?;
     if end == 0
         && let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty())
