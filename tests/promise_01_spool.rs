@@ -11,7 +11,7 @@ use bytes::Bytes;
 use support::until;
 use support::world::{Served, Station, job, jobs};
 use tidegate::job::Provider;
-use tidegate::simulator::{Faults, Latency, PushQuery, SimulatorSettings, Window};
+use tidegate::simulator::{CredentialState, Faults, Latency, PushQuery, SimulatorSettings, Window};
 use tokio_util::sync::CancellationToken;
 
 const MINUTE: Duration = Duration::from_secs(60);
@@ -224,4 +224,27 @@ async fn a_repeated_request_queues_nothing_twice_also_after_a_crash() {
     let (_, metrics) = served.get("/metrics").await;
     let duplicates = "tidegate_jobs_total{source=\"spool\",lane=\"normal\",result=\"duplicate\"} 100";
     assert!(metrics.contains(duplicates), "{metrics}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn promise_01_a_route_whose_young_token_is_refused_asks_for_another_and_comes_back() {
+    let station = Station::start(simulator());
+    let refused = Faults { credentials: CredentialState::Expired, ..Faults::default() };
+    station.simulator.set_faults(Provider::Fcm, refused);
+    let served = Served::start(&station.config("", "", "")).await;
+    assert_eq!(served.post((0..20).map(|nth| job(nth, false))).await.0, 202);
+    until("the route is parked", MINUTE, || async {
+        served.get("/readyz").await.1.contains("UNAUTHENTICATED").then_some(())
+    })
+    .await;
+    let fetched = station.simulator.ledger().await.tokens.fetches;
+    until("a probe has asked for another token", MINUTE, || async {
+        (station.simulator.ledger().await.tokens.fetches > fetched).then_some(())
+    })
+    .await;
+    station.simulator.set_faults(Provider::Fcm, Faults::default());
+    until("all are delivered", MINUTE, || async {
+        (station.simulator.ledger().await.fcm.accepted == 20).then_some(())
+    })
+    .await;
 }
