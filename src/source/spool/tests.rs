@@ -183,7 +183,7 @@ async fn what_can_not_be_read_holds_back_its_own_strand_only() {
     }
     spool.writer.close().await.expect("all is written");
     drop(spool.reader);
-    damage(&directory, "chat-high-100");
+    damage(&directory, "chat-high-020");
 
     let mut bench = start(&directory);
     bench.inlets[Lane::High.index()].want(200);
