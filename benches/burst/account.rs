@@ -3,10 +3,13 @@
 use std::fs;
 use std::io;
 use std::process::{Child, Command, ExitStatus, Stdio};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// A tick of `/proc/<pid>/stat`: `USER_HZ` is 100 wherever Linux runs.
 const TICK: Duration = Duration::from_millis(10);
+
+/// How long a process may take to end that was asked to; `tidegate serve` drains for 30 s.
+const LAST_WORDS: Duration = Duration::from_secs(60);
 
 /// User and system time of a process and all its threads since its start. A process that has ended keeps its account
 /// until it is waited for.
@@ -65,13 +68,17 @@ impl Process {
         !matches!(self.child.try_wait(), Ok(None))
     }
 
-    /// Waits for its end by itself; how it ended, and what CPU time it took in all.
-    pub fn end(mut self) -> io::Result<(ExitStatus, Duration)> {
+    /// Waits for its end by itself, for so long at most; how it ended, and what CPU time it took in all.
+    pub fn end_within(mut self, patience: Duration) -> io::Result<(ExitStatus, Duration)> {
+        let deadline = Instant::now() + patience;
         loop {
             let state = stat(self.pid()).and_then(|fields| fields.into_iter().next());
             if state.is_none_or(|state| state == "Z" || state == "X") {
                 let took = self.cpu();
                 return Ok((self.child.wait()?, took));
+            }
+            if Instant::now() > deadline {
+                return Err(io::Error::other(format!("it had not ended after {} s", patience.as_secs())));
             }
             std::thread::sleep(Duration::from_millis(5));
         }
@@ -81,7 +88,7 @@ impl Process {
     pub fn terminate(self) -> io::Result<(ExitStatus, Duration)> {
         let pid = self.pid().to_string();
         Command::new("kill").args(["-TERM", &pid]).stdout(Stdio::null()).status()?;
-        self.end()
+        self.end_within(LAST_WORDS)
     }
 }
 

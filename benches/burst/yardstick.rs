@@ -4,6 +4,7 @@ use std::fs;
 use std::io::{ErrorKind, Read};
 use std::process::{Command, Stdio};
 use std::sync::atomic::AtomicU64;
+use std::time::Duration;
 
 use tidegate::source::amqp::{AmqpSettings, PrivateBroker, declare, delete};
 
@@ -21,6 +22,8 @@ const STREAMS: &str = "500";
 const PATHS: u64 = 10_000;
 /// The bare consumer's prefetch: the same as the pipeline's.
 const PREFETCH: u16 = 2_000;
+/// How long h2load may take: a minute is ten times of what a million requests need.
+const PATIENCE: Duration = Duration::from_secs(60);
 const PREFIX: &str = "burst-yardstick";
 
 type Outcome<T> = Result<T, String>;
@@ -68,7 +71,7 @@ pub fn h2load(ground: &Ground<'_>, requests: u64) -> Outcome<Sends> {
         ErrorKind::NotFound => "h2load is not installed (apt-get install nghttp2-client)".to_owned(),
         _ => error.to_string(),
     })?;
-    let (status, cpu) = process.end().map_err(text)?;
+    let (status, cpu) = process.end_within(PATIENCE).map_err(text)?;
     let mut said = String::new();
     fs::File::open(&output).and_then(|mut file| file.read_to_string(&mut said)).map_err(text)?;
     let word = |after: &str, before: &str| said.split_once(after)?.1.split_once(before).map(|(word, _)| word.trim());

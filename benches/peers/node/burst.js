@@ -13,7 +13,8 @@ const ACK_EVERY = 100;
 
 const provider = new apn.Provider({
   token: { key: fs.readFileSync(key), keyId, teamId },
-  address: `localhost:${port}`,
+  address: "localhost",
+  port: Number(port),
   ca: fs.readFileSync(ca),
   production: false,
 });

@@ -20,12 +20,15 @@ ACK_EVERY = 100
 
 async def main(uri, queue_name, messages, port, ca, key, key_id, team_id):
     messages = int(messages)
+    # A context of one's own has to offer HTTP/2 itself.
+    trust = ssl.create_default_context(cafile=ca)
+    trust.set_alpn_protocols(["h2"])
     client = APNs(
         key=open(key).read(),
         key_id=key_id,
         team_id=team_id,
         topic="com.example.app0",
-        ssl_context=ssl.create_default_context(cafile=ca),
+        ssl_context=trust,
     )
     # The library knows Apple's servers only.
     client.pool.protocol_class.APNS_SERVER = "localhost"
