@@ -2,51 +2,19 @@
 //!
 //! Time per iteration is for `PUSHES` pushes, spread over the routes. `cargo bench --bench dispatch`
 
-use std::sync::Arc;
+#[path = "../tests/support/lane_jobs.rs"]
+mod lane_jobs;
+
 use std::time::{Duration, Instant};
 
-use bytes::Bytes;
 use criterion::{BatchSize, BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use tidegate::dispatch::{LaneSettings, Lanes};
-use tidegate::job::{Acknowledger, Defaults, Envelope, Lane, Origin, Receipt, RouteId, SourceName, UnixMillis, decode};
+use tidegate::job::{Lane, RouteId};
+
+use lane_jobs::jobs;
 
 const PUSHES: u32 = 10_000;
 const ROUTES: [u32; 3] = [1, 100, 10_000];
-
-struct Nobody;
-
-impl Acknowledger for Nobody {
-    fn settle(&self, _: Vec<u64>) {}
-    fn give_back(&self, _: Vec<u64>) {}
-    fn settle_except(&self, _: u64, _: Vec<u16>) {}
-    fn is_live(&self) -> bool {
-        true
-    }
-}
-
-/// `PUSHES` jobs of one push each, for these routes in turn.
-fn jobs(routes: u32) -> Vec<Arc<Envelope>> {
-    let body = format!(r#"{{"app":"chat","to":[{{"apns":"{:064x}"}}],"notification":{{"title":"x"}}}}"#, 1);
-    let acknowledger: Arc<dyn Acknowledger> = Arc::new(Nobody);
-    let one = |nth: u32| {
-        let job = decode(body.as_bytes(), Defaults::default()).expect("a good job");
-        let origin = Origin {
-            source: SourceName::Amqp,
-            queue: "jobs".into(),
-            receipt: Receipt { acknowledger: Arc::clone(&acknowledger), tag: u64::from(nth) },
-            body: Bytes::new(),
-            accepted_at: UnixMillis::now(),
-            accepted: Instant::now(),
-            deadline: None,
-            attempts: 0,
-            lane: Lane::Normal,
-            selected: None,
-            exhausted: false,
-        };
-        Envelope::new(job, origin, [Some(RouteId(nth % routes)), None, None])
-    };
-    (0..PUSHES).map(one).collect()
-}
 
 fn benches(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("lanes_admit_and_take");
@@ -55,7 +23,7 @@ fn benches(criterion: &mut Criterion) {
         let now = Instant::now();
         let lanes = [16, 4, 1].map(LaneSettings::weighing);
         let ttls = || (0..routes).map(|_| Duration::from_secs(3_600));
-        let setup = || (Lanes::new(&lanes, ttls(), now), jobs(routes));
+        let setup = || (Lanes::new(&lanes, ttls(), now), jobs(PUSHES, routes, |_| Lane::Normal));
         group.bench_with_input(BenchmarkId::from_parameter(routes), &routes, |bencher, _| {
             bencher.iter_batched(
                 setup,

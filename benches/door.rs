@@ -12,54 +12,43 @@ use std::net::{SocketAddr, TcpStream};
 use std::sync::{Arc, Barrier};
 use std::time::{Duration, Instant};
 
-use tempfile::TempDir;
 use tidegate::dispatch::Shedding;
 use tidegate::door::{DoorLimits, Jobs, listen, routes, serve};
 use tidegate::job::{RouteId, RouteTable};
-use tidegate::spool::{Reader, Spool, SpoolSettings, Writer};
 use tidegate::telemetry::Metrics;
-use tokio::runtime::Runtime;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
+use measure::store::Store;
 use measure::{process_cpu, thread_cpu};
 
 const PER_REQUEST: [usize; 3] = [1, 100, 1_000];
 const CLIENTS: [usize; 3] = [1, 16, 64];
-/// Jobs read at once, as the source does.
-const READ: usize = 1_000;
 /// Rounds of each case; the median is shown.
 const ROUNDS: usize = 5;
 
 struct Place {
-    runtime: Runtime,
+    store: Store,
     address: SocketAddr,
-    writer: Writer,
-    reader: Reader,
     stop: CancellationToken,
     _routes: watch::Sender<Arc<RouteTable>>,
     _shedding: watch::Sender<Shedding>,
-    _directory: TempDir,
 }
 
 impl Place {
     fn open() -> Self {
-        let directory = TempDir::new_in(env!("CARGO_TARGET_TMPDIR")).expect("a directory");
-        let path = directory.path().join("spool");
-        let Spool { writer, reader } =
-            Spool::open(&SpoolSettings { path, ..SpoolSettings::default() }).expect("the spool opens");
-        let runtime = Runtime::new().expect("a runtime");
+        let store = Store::open();
         let table = RouteTable::new([("chat".into(), [Some(RouteId(0)), None, None])]);
         let (routes_in, apps) = watch::channel(Arc::new(table));
         let (shedding_in, shedding) = watch::channel(Shedding::default());
         let stop = CancellationToken::new();
-        let address = runtime.block_on(async {
+        let address = store.runtime.block_on(async {
             let listener = listen("127.0.0.1:0".parse().expect("an address")).expect("a port");
             let listen = listener.local_addr().expect("an address");
             let (limits, metrics) = (DoorLimits::default(), Arc::new(Metrics::default()));
             let jobs = Jobs {
                 closed: stop.clone(),
-                writer: writer.clone(),
+                writer: store.writer.clone(),
                 routes: apps,
                 shedding,
                 rate: None,
@@ -71,28 +60,13 @@ impl Place {
             tokio::spawn(serve(listener, routes(jobs), limits, stop.clone()));
             listen
         });
-        let (_routes, _shedding, _directory) = (routes_in, shedding_in, directory);
-        Self { runtime, address, writer, reader, stop, _routes, _shedding, _directory }
+        Self { store, address, stop, _routes: routes_in, _shedding: shedding_in }
     }
 
-    /// Reads and settles so many.
-    fn take(&mut self, mut jobs: usize) {
-        let mut arrivals = self.writer.arrivals();
-        while jobs > 0 {
-            arrivals.mark_unchanged();
-            let mut found = 0;
-            for strand in self.reader.strands().expect("the store can be read") {
-                let read = self.reader.next(strand.id, READ, usize::MAX).expect("the store can be read");
-                found += read.len();
-                self.writer.settle(read.iter().map(|job| job.key).collect());
-            }
-            jobs -= found;
-            if found == 0 {
-                self.runtime.block_on(arrivals.changed()).expect("the writer lives");
-            }
-        }
-        // A put that comes after what is settled is on disk when that is.
-        self.runtime.block_on(self.writer.put(Vec::new())).expect("it is taken");
+    /// Reads and settles so many, on disk.
+    fn take(&mut self, jobs: usize) {
+        self.store.take(jobs as u64);
+        self.store.rest();
     }
 }
 

@@ -15,10 +15,10 @@ use std::time::{Duration, Instant};
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use tempfile::TempDir;
 use tidegate::job::{Lane, Provider, UnixMillis};
-use tidegate::spool::{NewJob, Providers, Reader, Spool, SpoolSettings, Writer};
-use tokio::runtime::Runtime;
+use tidegate::spool::{NewJob, Providers, Spool, SpoolSettings};
 
 use measure::process_cpu;
+use measure::store::{READ, Store};
 
 const PER_PUT: [usize; 3] = [1, 100, 1_000];
 const PUTTERS: [usize; 3] = [1, 16, 64];
@@ -27,8 +27,6 @@ const BODY: usize = 400;
 const APPS: [&str; 8] = ["chat", "shop", "news", "mail", "game", "bank", "taxi", "post"];
 /// Jobs of the backlog that a crash leaves: some 300 MiB.
 const BACKLOG: u64 = 500_000;
-/// Jobs read at once, as the source does.
-const READ: usize = 1_000;
 
 /// Jobs of one iteration: enough to fill every putter's put some times, few enough to end soon where each waits for a sync.
 fn jobs_of(per_put: usize, putters: usize) -> u64 {
@@ -36,29 +34,21 @@ fn jobs_of(per_put: usize, putters: usize) -> u64 {
 }
 
 struct Bench {
-    runtime: Runtime,
-    writer: Writer,
-    reader: Reader,
+    store: Store,
     ids: Arc<AtomicU64>,
-    directory: TempDir,
 }
 
 impl Bench {
     fn new() -> Self {
-        let directory = TempDir::new_in(env!("CARGO_TARGET_TMPDIR")).expect("a directory");
-        let path = directory.path().join("spool");
-        let Spool { writer, reader } =
-            Spool::open(&SpoolSettings { path, ..SpoolSettings::default() }).expect("the spool opens");
-        let runtime = Runtime::new().expect("a runtime");
-        Self { runtime, writer, reader, ids: Arc::default(), directory }
+        Self { store: Store::open(), ids: Arc::default() }
     }
 
     /// Has `jobs` put; the tasks are spawned, not waited for.
     fn put(&self, jobs: u64, per_put: usize, putters: usize) -> Vec<tokio::task::JoinHandle<()>> {
         let puts = jobs.div_ceil((per_put * putters) as u64);
         let putter = |_| {
-            let (writer, ids) = (self.writer.clone(), Arc::clone(&self.ids));
-            self.runtime.spawn(async move {
+            let (writer, ids) = (self.store.writer.clone(), Arc::clone(&self.ids));
+            self.store.runtime.spawn(async move {
                 for _ in 0..puts {
                     let first = ids.fetch_add(per_put as u64, Ordering::Relaxed);
                     let jobs = (first..).take(per_put).map(job).collect();
@@ -69,33 +59,10 @@ impl Bench {
         (0..putters).map(putter).collect()
     }
 
-    /// Reads and settles so many.
-    fn take(&mut self, mut jobs: u64) {
-        let mut arrivals = self.writer.arrivals();
-        while jobs > 0 {
-            arrivals.mark_unchanged();
-            let mut found = 0;
-            for strand in self.reader.strands().expect("the store can be read") {
-                let read = self.reader.next(strand.id, READ, usize::MAX).expect("the store can be read");
-                found += read.len() as u64;
-                self.writer.settle(read.iter().map(|job| job.key).collect());
-            }
-            jobs -= found;
-            if found == 0 {
-                self.runtime.block_on(arrivals.changed()).expect("the writer lives");
-            }
-        }
-    }
-
     fn wait(&self, tasks: Vec<tokio::task::JoinHandle<()>>) {
         for task in tasks {
-            self.runtime.block_on(task).expect("no panic");
+            self.store.runtime.block_on(task).expect("no panic");
         }
-    }
-
-    /// Until nothing is owed any more: a put that comes after what is settled is on disk when that is.
-    fn rest(&self) {
-        self.runtime.block_on(self.writer.put(Vec::new())).expect("it is taken");
     }
 }
 
@@ -135,15 +102,15 @@ fn measure(criterion: &mut Criterion, name: &str, way: Way) {
                     let (start, before) = (Instant::now(), process_cpu());
                     let tasks = bench.put(jobs, per_put, putters);
                     if way == Way::InAndOut {
-                        bench.take(jobs);
+                        bench.store.take(jobs);
                     }
                     bench.wait(tasks);
                     if way == Way::In {
                         (spent, used) = (spent + start.elapsed(), used + (process_cpu() - before));
-                        bench.take(jobs);
-                        bench.rest();
+                        bench.store.take(jobs);
+                        bench.store.rest();
                     } else {
-                        bench.rest();
+                        bench.store.rest();
                         (spent, used) = (spent + start.elapsed(), used + (process_cpu() - before));
                     }
                     done += jobs;
@@ -173,15 +140,16 @@ fn open_after_a_crash(criterion: &mut Criterion) {
     let mut bench = Bench::new();
     let tasks = bench.put(BACKLOG, 1_000, 4);
     bench.wait(tasks);
-    let strands = bench.reader.strands().expect("the store can be read");
-    let in_hand = strands.iter().map(|strand| bench.reader.next(strand.id, READ, usize::MAX).expect("readable").len());
+    let strands = bench.store.reader.strands().expect("the store can be read");
+    let in_hand =
+        strands.iter().map(|strand| bench.store.reader.next(strand.id, READ, usize::MAX).expect("readable").len());
     assert_eq!(in_hand.sum::<usize>(), READ * APPS.len());
     let mut group = criterion.benchmark_group("spool_open_after_a_crash");
     group.sample_size(10).warm_up_time(Duration::from_millis(300)).measurement_time(Duration::from_secs(2));
-    let bytes = fs::metadata(bench.directory.path().join("spool/spool.db")).expect("it is there").len();
+    let bytes = fs::metadata(bench.store.directory.path().join("spool/spool.db")).expect("it is there").len();
     group.throughput(Throughput::Bytes(bytes));
     group.bench_function("backlog", |bencher| {
-        bencher.iter_custom(|iterations| (0..iterations).map(|_| open_copy(bench.directory.path())).sum());
+        bencher.iter_custom(|iterations| (0..iterations).map(|_| open_copy(bench.store.directory.path())).sum());
     });
     group.finish();
 }

@@ -1,60 +1,27 @@
 //! No allocation per push where every push passes (issue 3): in the lanes, and in the gate. Counted, not timed.
 
+#[path = "support/lane_jobs.rs"]
+mod lane_jobs;
+
 use std::hint::black_box;
 use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use allocation_counter::measure;
-use bytes::Bytes;
 use tidegate::delivery::{Gate, RouteSettings, Tried};
 use tidegate::dispatch::{LaneSettings, Lanes};
 use tidegate::flow::Rate;
-use tidegate::job::{
-    Acknowledger, Defaults, Envelope, Lane, Origin, Receipt, RouteId, SourceName, Target, UnixMillis, decode,
-};
+use tidegate::job::{Envelope, Lane, RouteId, Target};
 use tidegate::provider::http2::ConnectionId;
 use tidegate::verdict::{Fate, Verdict};
+
+use lane_jobs::jobs;
 
 const PUSHES: u64 = 10_000;
 const HOUR: Duration = Duration::from_secs(3_600);
 /// Pushes that a route asks for at a time: a chunk is one list.
 const CHUNK: usize = 100;
-
-struct Nobody;
-
-impl Acknowledger for Nobody {
-    fn settle(&self, _: Vec<u64>) {}
-    fn give_back(&self, _: Vec<u64>) {}
-    fn settle_except(&self, _: u64, _: Vec<u16>) {}
-    fn is_live(&self) -> bool {
-        true
-    }
-}
-
-fn jobs(routes: u32) -> Vec<Arc<Envelope>> {
-    let body = format!(r#"{{"app":"chat","to":[{{"apns":"{:064x}"}}],"notification":{{"title":"x"}}}}"#, 1);
-    let acknowledger: Arc<dyn Acknowledger> = Arc::new(Nobody);
-    let one = |nth: u64| {
-        let job = decode(body.as_bytes(), Defaults::default()).expect("a good job");
-        let origin = Origin {
-            source: SourceName::Amqp,
-            queue: "jobs".into(),
-            receipt: Receipt { acknowledger: Arc::clone(&acknowledger), tag: nth },
-            body: Bytes::new(),
-            accepted_at: UnixMillis::now(),
-            accepted: Instant::now(),
-            deadline: None,
-            attempts: 0,
-            lane: Lane::ALL[usize::try_from(nth % 3).expect("below 3")],
-            selected: None,
-            exhausted: false,
-        };
-        let route = u32::try_from(nth).expect("a small number") % routes;
-        Envelope::new(job, origin, [Some(RouteId(route)), None, None])
-    };
-    (0..PUSHES).map(one).collect()
-}
 
 /// All jobs in, all pushes out, a chunk at a time.
 fn through(lanes: &mut Lanes, jobs: &[Arc<Envelope>], routes: u32, now: Instant) {
@@ -78,7 +45,8 @@ fn lanes_allocate_a_list_for_each_chunk_and_nothing_for_a_push() {
     for routes in [1, 10] {
         let now = Instant::now();
         let mut lanes = Lanes::new(&[16, 4, 1].map(LaneSettings::weighing), (0..routes).map(|_| HOUR), now);
-        let jobs = jobs(routes);
+        let every_lane = |nth: u32| Lane::ALL[nth as usize % 3];
+        let jobs = jobs(PUSHES.try_into().expect("a small number"), routes, every_lane);
         // The lines grow to what they need, once.
         through(&mut lanes, &jobs, routes, now);
         let counted = measure(|| through(&mut lanes, &jobs, routes, now));

@@ -1,4 +1,6 @@
-//! CPU time, as the kernel's clocks for it tell.
+//! What the benches of the spool and its door share: the store, and CPU time as the kernel's clocks for it tell.
+
+pub(crate) mod store;
 
 use std::time::Duration;
 

@@ -8,10 +8,10 @@ use reqwest::{StatusCode, Url};
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::Value;
 
-use super::enqueue::{listening, url};
+use super::enqueue::url;
+use super::reach::{Reached, configured, token};
 use super::serve::DEFAULT_CONFIG;
-use super::{Exit, fail, print, runtime, tell};
-use crate::config;
+use super::{Exit, fail, print, runtime};
 
 /// The answer comes within seconds, or those who could give it are held up.
 const TIMEOUT: Duration = Duration::from_secs(15);
@@ -43,11 +43,11 @@ pub(super) struct Job {
 
 impl Job {
     pub(super) fn run(self) -> Exit {
-        let (door, token) = match self.door() {
+        let Reached { url, token } = match self.door() {
             Ok(found) => found,
             Err(exit) => return exit,
         };
-        let (status, body) = match runtime().block_on(ask(door, token, &self.id)) {
+        let (status, body) = match runtime().block_on(ask(url, token, &self.id)) {
             Ok(answer) => answer,
             Err(error) => return fail(Exit::Unavailable, error),
         };
@@ -61,26 +61,12 @@ impl Job {
         }
     }
 
-    fn door(&self) -> Result<(Url, Option<SecretString>), Exit> {
-        let token = match &self.token_file {
-            None => None,
-            Some(path) => {
-                let text = std::fs::read_to_string(path);
-                let text = text.map_err(|error| fail(Exit::Io, format_args!("{}: {error}", path.display())))?;
-                Some(text.trim().into())
-            }
-        };
-        if let Some(url) = &self.url {
-            return Ok((url.clone(), token));
+    fn door(&self) -> Result<Reached, Exit> {
+        let token = self.token_file.as_deref().map(token).transpose()?;
+        match &self.url {
+            Some(url) => Ok(Reached { url: url.clone(), token }),
+            None => configured(&self.config, token, "or name a running instance with --url"),
         }
-        let loaded = config::load(&self.config, std::env::vars()).map_err(|problems| {
-            tell(problems);
-            tell("or name a running instance with --url");
-            Exit::Config
-        })?;
-        let http = loaded.settings.http;
-        let url = listening(&http).map_err(|error| fail(Exit::Config, error))?;
-        Ok((url, token.or_else(|| http.tokens.first().cloned())))
     }
 }
 

@@ -9,6 +9,7 @@ mod job;
 mod live;
 mod manual;
 mod notify;
+mod numbers;
 mod print;
 mod reach;
 mod reload;

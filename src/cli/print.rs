@@ -28,6 +28,11 @@ pub(super) fn fail(exit: Exit, error: impl Display) -> Exit {
     exit
 }
 
+/// Others' words without what a terminal would obey.
+pub(super) fn clean(text: &str) -> String {
+    text.chars().map(|char| if char.is_control() { '\u{fffd}' } else { char }).collect()
+}
+
 fn write(to: &mut impl Write, text: impl Display) -> io::Result<()> {
     let written = writeln!(to, "{text}").and_then(|()| to.flush());
     match written {

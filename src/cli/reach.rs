@@ -39,29 +39,32 @@ pub(super) struct Reached {
 impl Reach {
     /// Finds it; what is wrong was told.
     pub(super) fn find(&self) -> Result<Reached, Exit> {
-        let token = self.token()?;
+        let token = self.token_file.as_deref().map(token).transpose()?;
         let default = Path::new(DEFAULT_CONFIG);
         let config = self.config.as_deref().or_else(|| default.is_file().then_some(default));
         match (&self.url, config) {
             (Some(url), _) => Ok(Reached { url: url.clone(), token }),
-            (None, Some(config)) => {
-                let loaded = config::load(config, std::env::vars()).map_err(|problems| {
-                    tell(problems);
-                    tell("or name a door with --url");
-                    Exit::Config
-                })?;
-                let http = loaded.settings.http;
-                let url = listening(&http).map_err(|error| fail(Exit::Config, error))?;
-                Ok(Reached { url, token: token.or_else(|| http.tokens.first().cloned()) })
-            }
+            (None, Some(config)) => configured(config, token, "or name a door with --url"),
             (None, None) => Ok(Reached { url: DEFAULT_DOOR.parse().expect("it is a URL"), token }),
         }
     }
+}
 
-    fn token(&self) -> Result<Option<SecretString>, Exit> {
-        let Some(path) = &self.token_file else { return Ok(None) };
-        let text = std::fs::read_to_string(path);
-        let text = text.map_err(|error| fail(Exit::Io, format_args!("{}: {error}", path.display())))?;
-        Ok(Some(text.trim().into()))
-    }
+/// The configuration's door, with `token` or else its first one. What is wrong was told, and `or` what else may be done.
+pub(super) fn configured(config: &Path, token: Option<SecretString>, or: &str) -> Result<Reached, Exit> {
+    let loaded = config::load(config, std::env::vars()).map_err(|problems| {
+        tell(problems);
+        tell(or);
+        Exit::Config
+    })?;
+    let http = loaded.settings.http;
+    let url = listening(&http).map_err(|error| fail(Exit::Config, error))?;
+    Ok(Reached { url, token: token.or_else(|| http.tokens.first().cloned()) })
+}
+
+/// The token in a file.
+pub(super) fn token(file: &Path) -> Result<SecretString, Exit> {
+    let text = std::fs::read_to_string(file);
+    let text = text.map_err(|error| fail(Exit::Io, format_args!("{}: {error}", file.display())))?;
+    Ok(text.trim().into())
 }

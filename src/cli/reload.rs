@@ -213,7 +213,7 @@ mod tests {
         let said = runtime.block_on(async {
             let mut reloader = Reloader::new(path.clone(), loaded);
             reloader.reminder.0 -= Reminder::EVERY;
-            let log = Log::default();
+            let log = crate::telemetry::captured::Log::default();
             let subscriber = tracing_subscriber::fmt().with_writer(log.clone()).finish();
             let _guard = tracing::subscriber::set_default(subscriber);
             // It waits for a change that does not come; the reminder is at the first look.
@@ -223,33 +223,5 @@ mod tests {
         });
         assert_eq!(said.matches("said once a day").count(), 1, "{said}");
         assert!(said.contains("no app is configured"), "{said}");
-    }
-
-    #[derive(Clone, Default)]
-    struct Log(std::sync::Arc<std::sync::Mutex<Vec<u8>>>);
-
-    impl Log {
-        fn text(&self) -> String {
-            String::from_utf8(self.0.lock().expect("nobody panics with it").clone()).expect("logs are UTF-8")
-        }
-    }
-
-    impl std::io::Write for Log {
-        fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-            self.0.lock().expect("nobody panics with it").extend_from_slice(bytes);
-            Ok(bytes.len())
-        }
-
-        fn flush(&mut self) -> std::io::Result<()> {
-            Ok(())
-        }
-    }
-
-    impl tracing_subscriber::fmt::MakeWriter<'_> for Log {
-        type Writer = Self;
-
-        fn make_writer(&self) -> Self {
-            self.clone()
-        }
     }
 }

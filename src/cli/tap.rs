@@ -2,13 +2,16 @@
 
 use std::borrow::Cow;
 
-use clap::{Args, ValueEnum};
+use clap::Args;
+use clap::builder::PossibleValuesParser;
 use serde::Deserialize;
 
 use super::live::{Events, NoEvents};
+use super::print::clean;
 use super::reach::Reach;
 use super::{Exit, Signals, fail, print, runtime, tell};
-use crate::job::{FcmTarget, Target};
+use crate::job::{FcmTarget, Provider, Target};
+use crate::outcome::OutcomeKind;
 
 /// Follow outcomes as they come: which push ended how, and why. All of them, also those that no sink is told of. Devices are
 /// shown as the hash that logs have. Who reads too slowly loses lines, and is told how many.
@@ -23,11 +26,11 @@ pub(super) struct Tap {
     #[arg(long)]
     app: Option<String>,
     /// Of this provider.
-    #[arg(long, value_enum)]
-    provider: Option<Provider>,
+    #[arg(long, value_parser = PossibleValuesParser::new(Provider::ALL.map(Provider::as_str)))]
+    provider: Option<String>,
     /// That ended so.
-    #[arg(long, value_enum)]
-    outcome: Option<Outcome>,
+    #[arg(long, value_parser = PossibleValuesParser::new(OutcomeKind::ALL.map(OutcomeKind::as_str)))]
+    outcome: Option<String>,
     /// To this device: its hash of eight hexadecimal characters, or its whole token, which is not sent.
     #[arg(long, value_name = "HASH|TOKEN")]
     target: Option<String>,
@@ -37,24 +40,6 @@ pub(super) struct Tap {
     /// One JSON object a line.
     #[arg(long)]
     json: bool,
-}
-
-#[derive(Debug, Clone, Copy, ValueEnum)]
-enum Provider {
-    Apns,
-    Fcm,
-    Webpush,
-}
-
-#[derive(Debug, Clone, Copy, ValueEnum)]
-enum Outcome {
-    Delivered,
-    Unregistered,
-    Rejected,
-    Expired,
-    Collapsed,
-    Shed,
-    Failed,
 }
 
 /// An outcome, as the door tells it.
@@ -111,8 +96,8 @@ impl Tap {
     fn query(&self) -> Vec<(&'static str, String)> {
         let mut query = Vec::new();
         query.extend(self.app.clone().map(|app| ("app", app)));
-        query.extend(name(self.provider).map(|provider| ("provider", provider)));
-        query.extend(name(self.outcome).map(|outcome| ("outcome", outcome)));
+        query.extend(self.provider.clone().map(|provider| ("provider", provider)));
+        query.extend(self.outcome.clone().map(|outcome| ("outcome", outcome)));
         query.extend(self.target.as_deref().map(|target| ("target", hash(target))));
         query
     }
@@ -133,10 +118,6 @@ impl Tap {
             exit => Err(exit),
         }
     }
-}
-
-fn name(value: Option<impl ValueEnum>) -> Option<String> {
-    value?.to_possible_value().map(|value| value.get_name().to_owned())
 }
 
 fn count(data: &str) -> u64 {
@@ -164,8 +145,7 @@ fn line(heard: &Heard<'_>) -> String {
     if let Some(status) = heard.status.filter(|status| *status != 200) {
         line.push_str(&format!(" ({status})"));
     }
-    // Names and reasons are others' words: none may steer the terminal.
-    line.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect()
+    clean(&line)
 }
 
 #[cfg(test)]

@@ -1,3 +1,5 @@
+//! The machines of flow control, one by one, on made-up time: each against its promise, its oracle or its model.
+
 use std::num::NonZeroU32;
 use std::time::{Duration, Instant};
 

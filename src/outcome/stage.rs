@@ -227,7 +227,8 @@ impl Desk {
     }
 
     fn end(&mut self, ended: Ended) -> Step {
-        self.count(&ended);
+        let app = self.app(&ended.push);
+        self.count(&ended, &app);
         let told = self.told[ended.outcome.kind.index()];
         if told {
             self.batch.push(event(&ended), Arc::clone(&ended.push.envelope));
@@ -235,7 +236,6 @@ impl Desk {
         let Ended { push, outcome } = ended;
         let kind = outcome.kind;
         let dead = (kind == OutcomeKind::Failed).then(|| outcome.reason.clone());
-        let app = self.app(&push);
         self.recent.note(&push, app, Left::Ended(outcome));
         match kind {
             OutcomeKind::Failed => {
@@ -247,7 +247,7 @@ impl Desk {
         }
     }
 
-    fn count(&mut self, ended: &Ended) {
+    fn count(&mut self, ended: &Ended, app: &Arc<str>) {
         let Ended { push, outcome } = ended;
         let took = push.envelope.origin.accepted.elapsed();
         let route = push.route();
@@ -258,12 +258,11 @@ impl Desk {
         if outcome.kind == OutcomeKind::Delivered {
             self.tally.latency(push.envelope.lane).record(took);
         }
-        let app = self.app(push);
         if self.tap.is_heard() {
-            self.heard.push(Heard::of(ended, &app, took));
+            self.heard.push(Heard::of(ended, app, took));
         }
         self.metrics.ended(&PushEnd {
-            app: &app,
+            app,
             provider: push.target().provider(),
             lane: push.envelope.lane,
             outcome: outcome.kind.as_str(),
@@ -271,7 +270,7 @@ impl Desk {
             took,
             traceparent: push.envelope.job.traceparent.as_deref(),
         });
-        trace::tell(ended, &app);
+        trace::tell(ended, app);
     }
 
     /// Whose a push is.

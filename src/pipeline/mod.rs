@@ -258,20 +258,10 @@ impl Pipeline {
         if let Some(amqp) = sources.amqp {
             amqp.close().await;
         }
-        let mut written = true;
-        if let Some(spool) = sources.spool {
-            written = match timeout(CLOSING, spool.close()).await {
-                Ok(closed) => closed
-                    .inspect_err(|owed| {
-                        tracing::error!(owed, "the spool could not note all that was settled: those jobs come again");
-                    })
-                    .is_ok(),
-                Err(_) => {
-                    tracing::error!(after = ?CLOSING, "the spool could not be closed: what was settled last comes again");
-                    false
-                }
-            };
-        }
+        let written = match sources.spool {
+            Some(spool) => close(spool).await,
+            None => true,
+        };
         stop.credentials.cancel();
         drop(threads);
         match settled {
@@ -281,4 +271,14 @@ impl Pipeline {
             _ => Drained::WorkLeft,
         }
     }
+}
+
+/// Closes the spool; whether all that was settled is written.
+async fn close(spool: SpoolSource) -> bool {
+    match timeout(CLOSING, spool.close()).await {
+        Ok(Ok(())) => return true,
+        Ok(Err(owed)) => tracing::error!(owed, "the spool could not note all that was settled: those jobs come again"),
+        Err(_) => tracing::error!(after = ?CLOSING, "the spool could not be closed: what was settled last comes again"),
+    }
+    false
 }

@@ -25,6 +25,7 @@ mod row;
 mod settings;
 pub mod tls;
 pub mod webpush;
+mod wire;
 mod wording;
 
 pub use client::{Client, Door, Reach};

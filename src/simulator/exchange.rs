@@ -157,13 +157,17 @@ pub trait Door {
     fn speaks_http1(&self) -> bool;
 
     /// The stream limit a new connection is given first.
-    fn first_stream_limit(&self, client_certificate: bool) -> u32;
+    fn first_stream_limit(&self, _client_certificate: bool) -> u32 {
+        self.full_stream_limit()
+    }
 
     /// The limit after [`StreamLimit::Full`].
     fn full_stream_limit(&self) -> u32;
 
     /// MAX_HEADER_LIST_SIZE, bytes, where the provider announces one.
-    fn header_list_limit(&self) -> Option<u32>;
+    fn header_list_limit(&self) -> Option<u32> {
+        None
+    }
 
     /// How long a connection may be without a request.
     fn idle_timeout(&self) -> Duration;
@@ -175,7 +179,9 @@ pub trait Door {
     fn on_excess(&self) -> Option<Farewell>;
 
     /// The debug data for a GOAWAY with this reason, in the provider's form.
-    fn debug_data(&self, reason: &str) -> String;
+    fn debug_data(&self, reason: &str) -> String {
+        reason.to_owned()
+    }
 
     /// The answer to any push in fast mode.
     fn fast_reply(&self) -> Reply;

@@ -27,6 +27,13 @@ pub(super) enum Order {
     Dead(Dead, oneshot::Sender<()>),
 }
 
+impl Order {
+    /// Whether it is written in any case, however often that must be tried; a put may be refused.
+    pub(super) const fn is_owed(&self) -> bool {
+        !matches!(self, Self::Put(..))
+    }
+}
+
 #[derive(Default)]
 struct Waiting {
     orders: VecDeque<Order>,
@@ -103,7 +110,7 @@ impl Inbox {
     pub(super) fn order(&self, order: Order) {
         let mut waiting = self.lock();
         if !waiting.shut {
-            if !matches!(order, Order::Put(..)) {
+            if order.is_owed() {
                 self.owed.fetch_add(1, Ordering::Relaxed);
             }
             waiting.orders.push_back(order);

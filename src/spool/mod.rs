@@ -224,6 +224,9 @@ pub struct Strand {
     pub providers: Providers,
 }
 
+/// Dead letters that are kept; the oldest go when there are more.
+pub(crate) const MAX_DEAD: u64 = 1_000_000;
+
 /// What a queued job is called. Never used twice within one spool.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Key(pub i64);

@@ -41,13 +41,17 @@ impl Space {
         let used = u64::try_from(pages * number(connection, "page_size")?).unwrap_or(0) + files::log_bytes(directory);
         // A file system that does not say is taken to have room: the store's own error follows if it has not.
         let free = files::free(directory).unwrap_or(u64::MAX);
-        let mut dead = connection.prepare_cached("SELECT rows FROM counts WHERE name = 'dead'")?;
-        let dead = dead.query_row([], |row| row.get::<_, i64>(0))?.max(0).unsigned_abs();
+        let dead = rows(connection, "dead")?;
         Ok(Self { used, max: settings.max_bytes, free, floor: settings.min_free, dead })
     }
 
     pub(super) const fn used(&self) -> u64 {
         self.used
+    }
+
+    /// Dead letters.
+    pub(super) const fn dead(&self) -> u64 {
+        self.dead
     }
 
     /// Why so many bytes more are not taken in.
@@ -113,6 +117,12 @@ fn log_bound(settings: &SpoolSettings) -> u64 {
 /// Whether the log is longer than it should be, as a large transaction leaves it until the next one.
 pub(super) fn log_is_long(directory: &Path, settings: &SpoolSettings) -> bool {
     files::log_bytes(directory) > log_bound(settings)
+}
+
+/// How many rows a table has, as `counts` keeps it.
+pub(super) fn rows(connection: &Connection, table: &str) -> rusqlite::Result<u64> {
+    let mut count = connection.prepare_cached("SELECT rows FROM counts WHERE name = ?")?;
+    count.query_row([table], |row| row.get::<_, i64>(0)).map(|rows| rows.max(0).unsigned_abs())
 }
 
 fn number(connection: &Connection, pragma: &str) -> rusqlite::Result<i64> {

@@ -7,9 +7,9 @@ use rusqlite::{Connection, OptionalExtension, params};
 use super::inbox::Order;
 use super::record::{COLUMNS, Record, at, millis};
 use super::seen::{Digest, Seen, digest};
-use super::space::{Space, cost};
+use super::space::{Space, cost, rows};
 use super::strands::Strands;
-use super::{Again, Dead, Key, NewJob, Put, Refused, StrandId};
+use super::{Again, Dead, Key, MAX_DEAD, NewJob, Put, Refused, StrandId};
 use crate::job::UnixMillis;
 
 /// Jobs and bytes after which a transaction is committed and another one begun: some 30 ms of work, so that no one waits
@@ -18,8 +18,6 @@ const JOBS: usize = 10_000;
 const BYTES: u64 = 32 << 20;
 /// Retries that are due, moved in one transaction.
 const DUE: u32 = 500;
-/// Dead letters that are kept; the oldest go when there are more.
-const MAX_DEAD: i64 = 1_000_000;
 /// Rows of the dedupe window that one transaction forgets at most, where there are too old ones; it adds one.
 const FORGET: u32 = 64;
 
@@ -273,14 +271,13 @@ impl<'a> Transaction<'a> {
 
     /// Drops the oldest where there are too many; says how many.
     fn drop_oldest_letters(&self) -> rusqlite::Result<u64> {
-        let mut count = self.connection.prepare_cached("SELECT rows FROM counts WHERE name = 'dead'")?;
-        let too_many = count.query_row([], |row| row.get::<_, i64>(0))? - MAX_DEAD;
+        let too_many = rows(self.connection, "dead")?.saturating_sub(MAX_DEAD);
         if too_many > 0 {
             let sql = "DELETE FROM dead WHERE n IN (SELECT n FROM dead ORDER BY n LIMIT ?)";
-            self.connection.prepare_cached(sql)?.execute([too_many])?;
+            self.connection.prepare_cached(sql)?.execute([i64::try_from(too_many).unwrap_or(i64::MAX)])?;
             tracing::warn!(dropped = too_many, kept = MAX_DEAD, "too many dead letters: the oldest are dropped");
         }
-        Ok(too_many.max(0).unsigned_abs())
+        Ok(too_many)
     }
 
     /// Forgets the oldest ids, if they were seen before that time; says whether there may be more.

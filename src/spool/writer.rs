@@ -21,7 +21,7 @@ use tokio::sync::{oneshot, watch};
 use super::files::{self, Directory};
 use super::inbox::{End, Inbox, Order, Work};
 use super::seen::Seen;
-use super::space::Space;
+use super::space::{self, Space};
 use super::strands::Strands;
 use super::transaction::{Answer, Chores, Transaction};
 use super::{Key, Refused, SpoolSettings, SpoolStatus};
@@ -171,7 +171,7 @@ impl Desk {
                 self.owed.unreported = true;
                 self.note_refused(&done.answers);
                 self.mended();
-                let kept = batch.iter().filter(|order| !matches!(order, Order::Put(..))).count();
+                let kept = batch.iter().filter(|order| order.is_owed()).count();
                 self.inbox.committed(settled.len(), kept);
                 answer(batch, done.answers);
                 if done.arrived {
@@ -261,16 +261,15 @@ impl Desk {
             return;
         }
         let before = self.owed.shrunk.is_some_and(|(_, more)| more);
-        let more = super::space::shrink(&self.connection).unwrap_or_else(|error| {
+        let more = space::shrink(&self.connection).unwrap_or_else(|error| {
             tracing::debug!(%error, "the spool's file can't be made smaller now");
             false
         });
         // The log counts as used; if puts are refused for it, no transaction comes that would begin it anew.
-        let in_the_way =
-            self.status.borrow().refusing.is_some() && super::space::log_is_long(&self.path, &self.settings);
+        let in_the_way = self.status.borrow().refusing.is_some() && space::log_is_long(&self.path, &self.settings);
         if (before && !more) || in_the_way {
             // And what was given back counts when the log is carried over.
-            super::space::empty_log(&self.connection);
+            space::empty_log(&self.connection);
         }
         self.owed.shrunk = Some((now, more));
     }
@@ -300,18 +299,14 @@ impl Desk {
     }
 
     fn figures(&self) -> rusqlite::Result<SpoolStatus> {
-        let count = |name: &str| {
-            let mut count = self.connection.prepare_cached("SELECT rows FROM counts WHERE name = ?")?;
-            count.query_row([name], |row| row.get::<_, i64>(0)).map(|rows| u64::try_from(rows).unwrap_or(0))
-        };
         let space = Space::look(&self.connection, &self.path, &self.settings)?;
         // A large put is refused before there is no room for a small one.
         let turned_away =
             || self.owed.turned_away.as_ref().filter(|(at, _)| at.elapsed() < TOLD).map(|(_, why)| why.clone());
         Ok(SpoolStatus {
             queued: self.strands.waiting(),
-            later: count("later")?,
-            dead: count("dead")?,
+            later: space::rows(&self.connection, "later")?,
+            dead: space.dead(),
             used_bytes: space.used(),
             refusing: space.refusal(0).map(|refused| refused.to_string()).or_else(turned_away),
             failing: None,

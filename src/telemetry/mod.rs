@@ -10,11 +10,13 @@
 
 mod board;
 mod bounds;
+#[cfg(test)]
+pub(crate) mod captured;
 mod labels;
 mod latency;
 mod logging;
 mod metrics;
-mod process;
+pub(crate) mod process;
 mod repeats;
 mod trace;
 

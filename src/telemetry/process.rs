@@ -41,15 +41,24 @@ impl Reading {
         let after_name = stat.rsplit_once(") ").map_or("", |(_, rest)| rest);
         let fields: Vec<f64> = after_name.split(' ').map(|field| field.trim().parse().unwrap_or(f64::NAN)).collect();
         let field = |number: usize| fields.get(number - 3).copied().filter(|value| value.is_finite());
-        let resident = memory.lines().find_map(|line| line.strip_prefix("VmRSS:")?.trim().strip_suffix(" kB"));
         let booted = boot.lines().find_map(|line| line.strip_prefix("btime ")?.trim().parse::<f64>().ok());
         Self {
             cpu_seconds: field(14).zip(field(15)).map(|(user, system)| (user + system) / TICKS),
-            resident_bytes: resident.and_then(|kib| kib.parse::<f64>().ok()).map(|kib| kib * 1024.0),
+            resident_bytes: bytes(memory, "VmRSS:").map(|bytes| bytes as f64),
             start_seconds: booted.zip(field(22)).map(|(booted, ticks)| booted + ticks / TICKS),
             open_files: None,
         }
     }
+}
+
+/// What `/proc/self/status` says under this name, as `VmRSS:`, in bytes. `None` elsewhere than on Linux.
+pub(crate) fn memory(name: &str) -> Option<u64> {
+    bytes(&std::fs::read_to_string("/proc/self/status").ok()?, name)
+}
+
+fn bytes(status: &str, name: &str) -> Option<u64> {
+    let kib = status.lines().find_map(|line| line.strip_prefix(name)?.trim().strip_suffix(" kB"))?;
+    kib.parse::<u64>().ok().map(|kib| kib << 10)
 }
 
 impl Collector for Process {

@@ -182,31 +182,9 @@ mod tests {
         assert!(repeats.0.len() <= KNOWN + 1);
     }
 
-    #[derive(Clone, Default)]
-    struct Log(std::sync::Arc<Mutex<Vec<u8>>>);
-
-    impl std::io::Write for Log {
-        fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-            self.0.lock().unwrap().extend_from_slice(bytes);
-            Ok(bytes.len())
-        }
-
-        fn flush(&mut self) -> std::io::Result<()> {
-            Ok(())
-        }
-    }
-
-    impl tracing_subscriber::fmt::MakeWriter<'_> for Log {
-        type Writer = Self;
-
-        fn make_writer(&self) -> Self {
-            self.clone()
-        }
-    }
-
     #[test]
     fn a_log_leaves_out_what_repeats_and_nothing_else() {
-        let log = Log::default();
+        let log = crate::telemetry::captured::Log::default();
         let format = tracing_subscriber::fmt::format().json().flatten_event(true);
         let subscriber = tracing_subscriber::fmt().json().event_format(Sparing::new(format, true));
         let subscriber = subscriber.with_max_level(Level::DEBUG).with_writer(log.clone()).finish();
@@ -219,7 +197,7 @@ mod tests {
                 tracing::info!(nth, "each is another");
             }
         });
-        let text = String::from_utf8(log.0.lock().unwrap().clone()).unwrap();
+        let text = log.text();
         let lines: Vec<serde_json::Value> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
         let count = |message: &str| lines.iter().filter(|line| line["message"] == message).count();
         assert_eq!(count("it fails"), EQUAL as usize);

@@ -133,7 +133,7 @@ impl Meter {
             unsettled,
             queued: view.queued(),
             held_bytes: view.memory.bytes(),
-            resident_bytes: resident_bytes(),
+            resident_bytes: crate::telemetry::process::memory("VmRSS:"),
             routes: BTreeMap::new(),
         };
         self.read_routes(view, now, per, &mut second);
@@ -207,11 +207,4 @@ fn tenth(age: Duration) -> f64 {
 fn percentiles(counts: &LatencyCounts) -> Option<[f64; 3]> {
     let millis = |quantile| counts.quantile(quantile).map(|took| (took.as_secs_f64() * 1e4).round() / 10.0);
     Some([millis(0.5)?, millis(0.9)?, millis(0.99)?])
-}
-
-/// As Linux tells it; elsewhere nothing is said.
-fn resident_bytes() -> Option<u64> {
-    let status = std::fs::read_to_string("/proc/self/status").ok()?;
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
-    line.trim().trim_end_matches("kB").trim().parse::<u64>().ok().map(|kib| kib << 10)
 }

@@ -4,8 +4,9 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
-use super::shown::{clean, cut};
+use super::shown::cut;
 use super::{Exit, print};
+use crate::cli::print::clean;
 use crate::cli::source::Source;
 
 /// Of the detail, so many characters are in the table.

@@ -7,6 +7,7 @@
 
 use serde_json::Value;
 
+use crate::cli::print::clean;
 use crate::job::{self, Defaults, FcmTarget, Target};
 
 /// Device tokens have 64 characters and more, Firebase installation ids 22.
@@ -99,11 +100,6 @@ fn hashed(address: &str) -> String {
 fn short(text: &str) -> String {
     let long = text.chars().count() >= LONG && !text.contains(char::is_whitespace);
     if long { hashed(text) } else { text.to_owned() }
-}
-
-/// Without what a terminal would obey.
-pub(super) fn clean(text: &str) -> String {
-    text.chars().map(|char| if char.is_control() { '\u{fffd}' } else { char }).collect()
 }
 
 /// At most so many characters.

@@ -4,6 +4,7 @@ use std::fmt::Write as _;
 use std::time::Duration;
 
 use super::books::Books;
+use crate::cli::numbers::grouped;
 
 /// The table.
 pub(super) fn render(books: &Books) -> String {
@@ -104,19 +105,6 @@ fn millis(took: Option<Duration>) -> String {
 fn rounded(value: f64) -> String {
     #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a rate: positive and far below 2^64")]
     grouped(value.round() as u64)
-}
-
-/// `1234567` as `1,234,567`.
-fn grouped(value: u64) -> String {
-    let digits = value.to_string();
-    let mut text = String::new();
-    for (nth, digit) in digits.chars().enumerate() {
-        if nth > 0 && (digits.len() - nth).is_multiple_of(3) {
-            text.push(',');
-        }
-        text.push(digit);
-    }
-    text
 }
 
 #[cfg(test)]

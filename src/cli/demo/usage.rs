@@ -3,6 +3,8 @@
 use std::fs;
 use std::time::Duration;
 
+use crate::telemetry::process::memory;
+
 /// A clock tick of `/proc`, as Linux has had it on every architecture for decades (`USER_HZ`).
 const TICK: Duration = Duration::from_millis(10);
 
@@ -44,10 +46,7 @@ fn parse(stat: &str) -> Option<(&str, Duration)> {
 
 /// The most memory the process has had resident, in bytes.
 pub(super) fn peak_memory() -> Option<u64> {
-    let status = fs::read_to_string("/proc/self/status").ok()?;
-    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
-    let kib: u64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
-    Some(kib * 1024)
+    memory("VmHWM:")
 }
 
 #[cfg(test)]

@@ -8,6 +8,7 @@ use reqwest::Url;
 use secrecy::SecretString;
 
 use super::{Exit, fail, tell};
+use crate::cli::reach::token;
 use crate::cli::serve::DEFAULT_CONFIG;
 use crate::cli::source::Source;
 use crate::config;
@@ -105,10 +106,7 @@ impl Place {
     }
 
     fn token(&self) -> Result<Option<SecretString>, Exit> {
-        let Some(path) = &self.token_file else { return Ok(None) };
-        let text = std::fs::read_to_string(path);
-        let text = text.map_err(|error| fail(Exit::Io, format_args!("{}: {error}", path.display())))?;
-        Ok(Some(text.trim().into()))
+        self.token_file.as_deref().map(token).transpose()
     }
 }
 

@@ -1,5 +1,7 @@
 //! A line of the picture: parts in colours, cut where the window ends.
 
+use crate::cli::print::clean;
+
 /// How wide and high the picture may be, and whether in colour.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Frame {
@@ -47,8 +49,7 @@ pub(super) struct Line(Vec<(Paint, String)>);
 
 impl Line {
     pub(super) fn paint(mut self, paint: Paint, text: &str) -> Self {
-        // Reasons are others' words: none may steer the terminal.
-        self.0.push((paint, text.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect()));
+        self.0.push((paint, clean(text)));
         self
     }
 

@@ -4,7 +4,6 @@
 //! that a script can take apart; `--once` writes one picture and ends.
 
 mod line;
-mod numbers;
 mod picture;
 mod plain;
 mod screen;

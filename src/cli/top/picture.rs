@@ -1,8 +1,8 @@
 //! The picture: a head, the sums, a row for each route, lanes, outcomes.
 
 use super::line::{Frame, Line, Paint};
-use super::numbers::{bytes, count, span, spark};
 use super::shown::{Reason, Route, RouteSecond, Second, Shown, Status};
+use crate::cli::numbers::{bytes, count, span, spark};
 
 /// The picture's lines.
 pub(super) fn picture(shown: &Shown, frame: Frame) -> Vec<String> {

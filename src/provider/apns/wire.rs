@@ -22,7 +22,8 @@ use uuid::Uuid;
 use super::payload::{self, Kind};
 use crate::job::{Job, Lane, Provider, Push, Target, UnixMillis};
 use crate::provider::Request;
-use crate::verdict::{Fate, Verdict};
+use crate::provider::wire::{rejected, volatile};
+use crate::verdict::Verdict;
 
 /// The largest payload, in bytes (PROVIDERS.md, 1.3).
 const MAX_PAYLOAD: usize = 4096;
@@ -192,17 +193,6 @@ fn push_type(name: &str) -> Option<HeaderValue> {
 fn value(text: &str) -> Option<HeaderValue> {
     // As bytes: a collapse key may be any UTF-8, which HTTP calls opaque (RFC 9110, section 5.5).
     HeaderValue::from_bytes(text.as_bytes()).ok()
-}
-
-/// A header whose value no other push has must not enter HPACK's dynamic table: Apple's holds 4096 bytes, and would
-/// forget the topic over them (PROVIDERS.md, 1.2). h2 keeps what is marked sensitive out of the table.
-fn volatile(mut value: HeaderValue) -> HeaderValue {
-    value.set_sensitive(true);
-    value
-}
-
-fn rejected(reason: &'static str) -> Verdict {
-    Verdict::of(Fate::Rejected).because(reason)
 }
 
 #[cfg(test)]

@@ -9,6 +9,7 @@ use http::{HeaderMap, HeaderValue};
 use super::template;
 use crate::job::{FcmTarget, Job, Provider, Push, Target, UnixMillis};
 use crate::provider::Request;
+use crate::provider::wire::rejected;
 use crate::verdict::{Fate, RouteEffect, Verdict};
 
 /// The largest payload, in bytes of names and values (PROVIDERS.md, 2.2).
@@ -81,10 +82,6 @@ impl Project {
 
 fn bad_project() -> Verdict {
     Verdict::of(Fate::Keep).on_route(RouteEffect::Park).because("bad_project_id")
-}
-
-fn rejected(reason: &'static str) -> Verdict {
-    Verdict::of(Fate::Rejected).because(reason)
 }
 
 #[cfg(test)]

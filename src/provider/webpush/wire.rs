@@ -25,6 +25,7 @@ use super::endpoint::Endpoint;
 use super::payload;
 use crate::job::{Job, Lane, MAX_TTL_SECONDS, Provider, Push, Subscription};
 use crate::provider::Request;
+use crate::provider::wire::{rejected, volatile};
 use crate::verdict::{Fate, Sent, Verdict};
 
 const TTL: HeaderName = HeaderName::from_static("ttl");
@@ -147,16 +148,6 @@ fn topic(key: &str) -> String {
     }
     let digest = ring::digest::digest(&ring::digest::SHA256, key.as_bytes());
     URL_SAFE_NO_PAD.encode(&digest.as_ref()[..24])
-}
-
-/// A header whose value hardly any other push has must not enter HPACK's dynamic table.
-fn volatile(mut value: HeaderValue) -> HeaderValue {
-    value.set_sensitive(true);
-    value
-}
-
-fn rejected(reason: &'static str) -> Verdict {
-    Verdict::of(Fate::Rejected).because(reason)
 }
 
 #[cfg(test)]

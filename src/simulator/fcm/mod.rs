@@ -141,16 +141,8 @@ impl Door for FcmDoor {
         true
     }
 
-    fn first_stream_limit(&self, _client_certificate: bool) -> u32 {
-        self.settings.stream_limit
-    }
-
     fn full_stream_limit(&self) -> u32 {
         self.settings.stream_limit
-    }
-
-    fn header_list_limit(&self) -> Option<u32> {
-        None
     }
 
     fn idle_timeout(&self) -> Duration {
@@ -164,10 +156,6 @@ impl Door for FcmDoor {
     fn on_excess(&self) -> Option<Farewell> {
         let debug = "exceeded_max_concurrent_streams".to_owned();
         (self.settings.on_excess == OnExcess::GoAway).then_some(Farewell { code: 1, debug })
-    }
-
-    fn debug_data(&self, reason: &str) -> String {
-        reason.to_owned()
     }
 
     fn fast_reply(&self) -> Reply {

@@ -199,16 +199,8 @@ impl Door for WebpushDoor {
         true
     }
 
-    fn first_stream_limit(&self, _client_certificate: bool) -> u32 {
-        self.settings.stream_limit
-    }
-
     fn full_stream_limit(&self) -> u32 {
         self.settings.stream_limit
-    }
-
-    fn header_list_limit(&self) -> Option<u32> {
-        None
     }
 
     fn idle_timeout(&self) -> Duration {
@@ -221,10 +213,6 @@ impl Door for WebpushDoor {
 
     fn on_excess(&self) -> Option<Farewell> {
         None
-    }
-
-    fn debug_data(&self, reason: &str) -> String {
-        reason.to_owned()
     }
 
     fn fast_reply(&self) -> Reply {

@@ -12,7 +12,7 @@ use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
 
 use super::receipts::Receipts;
-use super::shelf::{Read, Shelf};
+use super::shelf::{Read, Shelf, TRY_AGAIN};
 use super::{LaneStatus, SpoolSourceStatus};
 use crate::job::{Acknowledger, BadJob, Envelope, Lane, MemoryBudget, RouteTable, SourceName, UnixMillis};
 use crate::spool::{Dead, Key, SpoolStatus, Writer};
@@ -21,9 +21,6 @@ use crate::telemetry::{JobResult, Metrics};
 
 /// How often figures are brought up to date.
 const REPORT: Duration = Duration::from_millis(100);
-/// How long to wait before a store that could not be read is tried again.
-const TRY_AGAIN: Duration = Duration::from_secs(1);
-
 /// Settled jobs, retries and dead letters that the store has not taken yet, from which on no job is read: some commits' worth.
 const MOST_OWED: usize = 20_000;
 /// How long a commit may last before that is told: a disk that hangs gives no error.

@@ -12,7 +12,7 @@ use crate::job::{
     Acknowledger, BadJob, Defaults, Envelope, Lane, MemoryBudget, Origin, Receipt, RouteTable, SourceName, decode,
 };
 use crate::source::clocks::Clocks;
-use crate::spool::{Key, Reader, Stored, Strand, StrandId};
+use crate::spool::{Key, MAX_DEAD, Reader, Stored, Strand, StrandId};
 
 /// Bytes of bodies read from one strand at once.
 const CHUNK_BYTES: usize = 4 << 20;
@@ -21,10 +21,10 @@ const CHUNK_BYTES: usize = 4 << 20;
 const IN_MEMORY: usize = 3;
 
 /// Dead letters from which on no more are made of the jobs of an app that is not configured: half of what is kept.
-const MANY_LETTERS: u64 = 500_000;
+const MANY_LETTERS: u64 = MAX_DEAD / 2;
 
-/// When a strand that could not be read is tried again; the others go on.
-const TRY_AGAIN: Duration = Duration::from_secs(1);
+/// When the store, or a strand, that could not be read is tried again.
+pub(super) const TRY_AGAIN: Duration = Duration::from_secs(1);
 
 /// The reader, and what is known of what it has read.
 pub(super) struct Shelf {

@@ -351,15 +351,21 @@ async fn a_job_that_arrives_is_told() {
     put.await.expect("no panic").expect("there is room");
 }
 
+/// A spool with one job, `a`, in hand and a retry of it that is due in an hour.
+async fn with_a_retry(directory: &TempDir) -> Spool {
+    let mut spool = open(directory);
+    spool.writer.put(vec![job("chat", "a")]).await.expect("there is room");
+    let a = read_all(&mut spool.reader).remove(0).key;
+    let far = UnixMillis(UnixMillis::now().0 + 3_600_000);
+    spool.writer.again(Again { of: a, targets: vec![1], providers: Providers(1), attempts: 2, due: far }).await;
+    spool
+}
+
 #[tokio::test]
 async fn a_retry_of_no_strand_is_a_dead_letter_and_holds_up_nobody() {
     for strand in ["77", "'x'", "-1"] {
         let directory = TempDir::new().expect("a directory");
-        let mut spool = open(&directory);
-        spool.writer.put(vec![job("chat", "a")]).await.expect("there is room");
-        let a = read_all(&mut spool.reader).remove(0).key;
-        let far = UnixMillis(UnixMillis::now().0 + 3_600_000);
-        spool.writer.again(Again { of: a, targets: vec![1], providers: Providers(1), attempts: 2, due: far }).await;
+        let spool = with_a_retry(&directory).await;
         sqlite(&directory).execute(&format!("UPDATE later SET strand = {strand}, due = 0"), []).expect("damaged");
         let mut status = spool.writer.status();
         let buried = status.wait_for(|status| status.later == 0 && status.dead == 1);
@@ -374,11 +380,7 @@ async fn a_retry_of_no_strand_is_a_dead_letter_and_holds_up_nobody() {
 #[tokio::test]
 async fn a_put_does_not_wait_for_all_retries_that_are_due() {
     let directory = TempDir::new().expect("a directory");
-    let mut spool = open(&directory);
-    spool.writer.put(vec![job("chat", "a")]).await.expect("there is room");
-    let a = read_all(&mut spool.reader).remove(0).key;
-    let far = UnixMillis(UnixMillis::now().0 + 3_600_000);
-    spool.writer.again(Again { of: a, targets: vec![1], providers: Providers(1), attempts: 2, due: far }).await;
+    let spool = with_a_retry(&directory).await;
     // As a replay without a rate does it.
     let many = format!(
         "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 40000)

@@ -4,6 +4,7 @@ use serde_json::json;
 
 use super::*;
 use crate::job::fixture::{ACCEPTED_AT, envelope, push};
+use crate::verdict::Fate;
 
 const TOKEN: &str = "5f3ae1005f3ae1005f3ae1005f3ae1005f3ae1005f3ae1005f3ae1005f3ae100";
 const HOUR: Duration = Duration::from_secs(3600);

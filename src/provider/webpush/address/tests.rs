@@ -1,3 +1,5 @@
+//! Which addresses are global, and that no other is dialled.
+
 use futures::FutureExt;
 
 use super::*;

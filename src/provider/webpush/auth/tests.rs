@@ -1,3 +1,5 @@
+//! VAPID tokens as a push service reads them.
+
 use ring::signature::{ECDSA_P256_SHA256_FIXED, UnparsedPublicKey};
 
 use super::*;

@@ -1,3 +1,5 @@
+//! Endpoints that are taken and that are not: the corpus of hostile ones, by reason.
+
 use super::*;
 
 const CORPUS: &str = include_str!("../../../../tests/corpus/hostile_endpoints.txt");

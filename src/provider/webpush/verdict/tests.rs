@@ -1,3 +1,5 @@
+//! What each push service's answers come to, table by table.
+
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 

@@ -1,3 +1,5 @@
+//! Requests to the header, and what is no request.
+
 use serde_json::json;
 
 use super::*;

@@ -5,7 +5,15 @@ pub(super) fn count(number: f64) -> String {
     if number > 0.0 && number < 10.0 && number.fract() > 0.0 {
         return format!("{number:.1}");
     }
-    let digits = format!("{number:.0}");
+    separated(&format!("{number:.0}"))
+}
+
+/// `1234567` as `1,234,567`.
+pub(super) fn grouped(value: u64) -> String {
+    separated(&value.to_string())
+}
+
+fn separated(digits: &str) -> String {
     let mut text = String::new();
     for (nth, digit) in digits.chars().enumerate() {
         if nth > 0 && (digits.len() - nth).is_multiple_of(3) {
