@@ -12,6 +12,7 @@ use super::enqueue::url;
 use super::reach::{Reached, configured, token};
 use super::serve::DEFAULT_CONFIG;
 use super::{Exit, fail, print, runtime};
+use crate::provider::web;
 
 /// The answer comes within seconds, or those who could give it are held up.
 const TIMEOUT: Duration = Duration::from_secs(15);
@@ -73,9 +74,8 @@ impl Job {
 async fn ask(mut door: Url, token: Option<SecretString>, id: &str) -> Result<(StatusCode, Vec<u8>), String> {
     let host = door.origin().ascii_serialization();
     door.path_segments_mut().map_err(|()| "not a door's address")?.pop_if_empty().extend(["v1", "jobs", id]);
-    let tls = crate::provider::tls::any_http(None).map_err(|error| error.to_string())?;
-    let client = reqwest::Client::builder().tls_backend_preconfigured(tls).timeout(TIMEOUT).no_proxy();
-    let client = client.redirect(reqwest::redirect::Policy::none()).build().map_err(|error| error.to_string())?;
+    let client = web::client(None).map_err(|error| error.to_string())?;
+    let client = client.timeout(TIMEOUT).build().map_err(|error| error.to_string())?;
     let mut request = client.get(door);
     if let Some(token) = token {
         request = request.bearer_auth(token.expose_secret());

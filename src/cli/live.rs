@@ -7,6 +7,7 @@ use reqwest::{Response, StatusCode};
 use secrecy::ExposeSecret;
 
 use super::reach::Reached;
+use crate::provider::web::{self, root_cause};
 
 /// Without a byte for so long, an instance is gone: each stream says something every five seconds at least.
 const SILENCE: Duration = Duration::from_secs(15);
@@ -47,13 +48,10 @@ pub(super) struct Event {
 impl Events {
     /// Asks for those at `path`, with a query.
     pub(super) async fn connect(door: &Reached, path: &str, query: &[(&str, &str)]) -> Result<Self, NoEvents> {
-        let tls = crate::provider::tls::any_http(None).map_err(|error| NoEvents::Refused(error.to_string()))?;
-        let client = reqwest::Client::builder()
-            .tls_backend_preconfigured(tls)
+        let client = web::client(None)
+            .map_err(|error| NoEvents::Refused(error.to_string()))?
             .connect_timeout(CONNECT)
             .read_timeout(SILENCE)
-            .redirect(reqwest::redirect::Policy::none())
-            .no_proxy()
             .user_agent(concat!("tidegate/", env!("CARGO_PKG_VERSION")))
             .build()
             .map_err(|error| NoEvents::Refused(error.to_string()))?;
@@ -66,7 +64,8 @@ impl Events {
         if let Some(token) = &door.token {
             request = request.bearer_auth(token.expose_secret());
         }
-        let gone = |error: reqwest::Error| NoEvents::Gone(format!("{} does not answer: {}", door.url, cause(&error)));
+        let gone =
+            |error: reqwest::Error| NoEvents::Gone(format!("{} does not answer: {}", door.url, root_cause(&error)));
         let response = request.send().await.map_err(gone)?;
         match response.status() {
             StatusCode::OK => Ok(Self { response, buffer: BytesMut::new() }),
@@ -89,7 +88,7 @@ impl Events {
             match self.response.chunk().await {
                 Ok(Some(chunk)) => self.buffer.extend_from_slice(&chunk),
                 Ok(None) => return Err(NoEvents::Gone("it has ended".to_owned())),
-                Err(error) => return Err(NoEvents::Gone(format!("the connection is lost: {}", cause(&error)))),
+                Err(error) => return Err(NoEvents::Gone(format!("the connection is lost: {}", root_cause(&error)))),
             }
         }
     }
@@ -118,15 +117,6 @@ async fn refusal(door: &Reached, status: StatusCode, response: Response) -> NoEv
     };
     let what = format!("{} answers {status}: {}; {remedy}", door.url, word("title"));
     if status == StatusCode::SERVICE_UNAVAILABLE { NoEvents::Gone(what) } else { NoEvents::Refused(what) }
-}
-
-/// The innermost cause: what the operating system says, not that a request failed.
-fn cause(error: &reqwest::Error) -> String {
-    let mut cause: &dyn std::error::Error = error;
-    while let Some(inner) = cause.source() {
-        cause = inner;
-    }
-    cause.to_string()
 }
 
 #[cfg(test)]

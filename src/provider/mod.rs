@@ -24,6 +24,7 @@ mod retry_after;
 mod row;
 mod settings;
 pub mod tls;
+pub mod web;
 pub mod webpush;
 mod wire;
 mod wording;

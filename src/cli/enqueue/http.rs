@@ -25,6 +25,7 @@ use super::lines::{Letter, Line};
 use super::place::Door;
 use super::{End, Sent, refuse, tell};
 use crate::flow::Backoff;
+use crate::provider::web::{self, root_cause};
 
 /// Requests under way at once: the door's disk writes are shared by those that wait for them.
 const REQUESTS: usize = 4;
@@ -49,12 +50,9 @@ const MOST_ANSWER: usize = 1 << 20;
 /// # Errors
 /// Why there is nothing to send them with; nothing was sent.
 pub(super) async fn enqueue(door: Door, lines: mpsc::Receiver<Line>) -> Result<Sent, String> {
-    let tls = crate::provider::tls::any_http(None).map_err(|error| error.to_string())?;
-    let client = reqwest::Client::builder()
-        .tls_backend_preconfigured(tls)
+    let client = web::client(None)
+        .map_err(|error| error.to_string())?
         .timeout(TIMEOUT)
-        .redirect(reqwest::redirect::Policy::none())
-        .no_proxy()
         .user_agent(concat!("tidegate/", env!("CARGO_PKG_VERSION")))
         .build()
         .map_err(|error| error.to_string())?;
@@ -257,14 +255,6 @@ async fn whole(request: reqwest::RequestBuilder) -> reqwest::Result<Whole> {
         body.extend_from_slice(&chunk);
     }
     Ok((response.status(), retry_after, body))
-}
-
-fn root_cause(error: &dyn std::error::Error) -> String {
-    let mut cause = error;
-    while let Some(source) = cause.source() {
-        cause = source;
-    }
-    cause.to_string()
 }
 
 /// A series of failures.

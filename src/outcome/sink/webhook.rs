@@ -10,6 +10,7 @@ use secrecy::ExposeSecret;
 
 use super::{Event, Sink, Trouble, Troubles};
 use crate::outcome::WebhookSettings;
+use crate::provider::web;
 
 /// From sending a batch to the whole answer.
 const TIMEOUT: Duration = Duration::from_secs(30);
@@ -29,13 +30,10 @@ impl WebhookSink {
     /// # Errors
     /// If its roots of trust can't be read, or the URL is none.
     pub fn new(settings: WebhookSettings, troubles: Troubles) -> Result<Self, String> {
-        let tls = crate::provider::tls::any_http(settings.extra_roots.as_deref()).map_err(|error| error.to_string())?;
         let url: reqwest::Url = settings.url.expose_secret().parse().map_err(|_| "the webhook's URL is none")?;
-        let client = reqwest::Client::builder()
-            .tls_backend_preconfigured(tls)
+        let client = web::client(settings.extra_roots.as_deref())
+            .map_err(|error| error.to_string())?
             .timeout(TIMEOUT)
-            .redirect(reqwest::redirect::Policy::none())
-            .no_proxy()
             .user_agent(concat!("tidegate/", env!("CARGO_PKG_VERSION")))
             .build()
             .map_err(|error| error.without_url().to_string())?;

@@ -3,7 +3,6 @@
 use std::time::Duration;
 
 use http::HeaderValue;
-use reqwest::redirect::Policy;
 use reqwest::{Client, StatusCode, Url};
 use secrecy::{ExposeSecret, SecretString};
 use serde::Deserialize;
@@ -11,7 +10,8 @@ use serde::Deserialize;
 use super::FcmSettings;
 use super::assertion::Asserter;
 use crate::job::UnixMillis;
-use crate::provider::{CredentialError, tls};
+use crate::provider::CredentialError;
+use crate::provider::web::{self, root_cause};
 use crate::verdict::Reason;
 
 /// From connecting to the whole answer: token endpoints answer within a second.
@@ -63,12 +63,9 @@ impl TokenEndpoint {
         if url.scheme() != "https" {
             return Err(CredentialError::TokenUri("it must begin with https://".to_owned()));
         }
-        let client = Client::builder()
-            .tls_backend_preconfigured(tls::any_http(settings.endpoint.extra_roots.as_deref())?)
+        // The assertion is a secret: it goes to the address that was configured and nowhere else.
+        let client = web::client(settings.endpoint.extra_roots.as_deref())?
             .https_only(true)
-            // The assertion is a secret: it goes to the address that was configured and nowhere else.
-            .redirect(Policy::none())
-            .no_proxy()
             .timeout(TIMEOUT)
             .build()
             .map_err(|error| CredentialError::Client(error.to_string()))?;
@@ -93,14 +90,6 @@ impl TokenEndpoint {
         }
         read(status, &body)
     }
-}
-
-fn root_cause(error: &dyn std::error::Error) -> String {
-    let mut cause = error;
-    while let Some(source) = cause.source() {
-        cause = source;
-    }
-    cause.to_string()
 }
 
 /// Reads the endpoint's answer.
